@@ -1,0 +1,216 @@
+"""What stands around focal modulation in a network: the residual block, its MLP, and the patch embeddings.
+
+Everything here is channels last. Yang et al. 2022 (arXiv 2203.11926), sections 3.3 and 4 and figure 3.
+"""
+
+import keras
+from keras import ops
+
+from focal_utils.checks import check_at_least, check_map
+from focal_utils.layers import FocalModulation, dense, gelu, layer_norm, serializable
+
+
+@serializable
+class LayerScale(keras.layers.Layer):
+    """γ ⊙ x with one learned γ per channel, starting small so that a new block starts near the identity.
+
+    Maps (..., C) to (..., C). Touvron et al. 2021, *Going deeper with image transformers*, eq. 4.
+    """
+
+    def __init__(self, initial=1e-4, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(
+            name="gamma", shape=(input_shape[-1],), initializer=keras.initializers.Constant(self.initial)
+        )
+
+    def call(self, x):
+        return x * ops.cast(self.gamma, x.dtype)
+
+    def get_config(self):
+        return super().get_config() | {"initial": self.initial}
+
+
+@serializable
+class DropPath(keras.layers.Layer):
+    """Stochastic depth: in training a sample skips its branch with probability `rate`, else it grows by 1/(1 − rate).
+
+    Maps (B, H, W, C) to (B, H, W, C). Huang et al. 2016, *Deep networks with stochastic depth*, section 3.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+
+    def __init__(self, rate=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate={rate!r}: DropPath needs a probability in [0, 1).")
+        self.rate, self.seed = rate, seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
+
+    def call(self, x, training=False):
+        if not (training and self.rate):
+            return x
+        kept = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=self.seed_generator) >= self.rate
+        return x * ops.cast(kept, x.dtype) / (1 - self.rate)
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@serializable
+class Mlp(keras.layers.Layer):
+    """Two dense layers on every pixel, C → ratio·C → C, with GELU between: (B, H, W, C) → (B, H, W, C)."""
+
+    def __init__(self, dim, mlp_ratio=4.0, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.fc1 = dense(int(dim * mlp_ratio), name="fc1", **policy)
+        self.fc2 = dense(dim, name="fc2", **policy)
+        self.dropout = keras.layers.Dropout(dropout, **policy)
+        self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout}
+
+    def build(self, input_shape):
+        self.fc1.build(input_shape)
+        self.fc2.build((*input_shape[:-1], self.fc1.units))
+
+    def call(self, x, training=None):
+        x = self.dropout(gelu(self.fc1(x)), training=training)  # (B, H, W, ratio·C)
+        return self.dropout(self.fc2(x), training=training)  # (B, H, W, C)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | self.config
+
+
+@serializable
+class FocalBlock(keras.layers.Layer):
+    """One residual block: x += γ₁·mod(LN(x)), then x += γ₂·mlp(LN(x)); (B, H, W, C) → (B, H, W, C).
+
+    Yang et al. 2022, figure 3. With `use_postln` each LayerNorm stands after its branch instead: x += γ₁·LN(mod(x)).
+
+    Args:
+        dim: channels C.
+        mlp_ratio: width of the MLP over C.
+        dropout: rate inside the MLP and on the modulation's output.
+        drop_path: probability that a sample skips a branch in training; see `DropPath`.
+        use_postln: norms after the branches instead of before them.
+        layer_scale: initial value of γ₁ and γ₂, or None for no LayerScale.
+        modulation: further arguments of `FocalModulation`: focal_level, focal_window, gating, …
+
+    Raises:
+        ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
+    """
+
+    def __init__(
+        self,
+        dim,
+        mlp_ratio=4.0,
+        dropout=0.0,
+        drop_path=0.0,
+        use_postln=False,
+        layer_scale=None,
+        name=None,
+        dtype=None,
+        trainable=True,
+        **modulation,
+    ):
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        policy = {"dtype": self.dtype_policy}
+        self.norm1 = layer_norm(name="norm1", **policy)
+        self.norm2 = layer_norm(name="norm2", **policy)
+        self.modulation = FocalModulation(dim, dropout=dropout, name="modulation", **modulation, **policy)
+        self.mlp = Mlp(dim, mlp_ratio, dropout, name="mlp", **policy)
+        self.scale1 = self.scale2 = keras.layers.Identity()
+        if layer_scale is not None:
+            self.scale1 = LayerScale(layer_scale, name="scale1", **policy)
+            self.scale2 = LayerScale(layer_scale, name="scale2", **policy)
+        self.drop_path = DropPath(drop_path, **policy)
+        self.use_postln = use_postln
+        self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout, "drop_path": drop_path}
+        self.config |= {"use_postln": use_postln, "layer_scale": layer_scale} | modulation
+
+    def build(self, input_shape):
+        check_map("FocalBlock", input_shape, self.config["dim"])
+        for layer in (self.norm1, self.modulation, self.scale1, self.norm2, self.mlp, self.scale2):
+            layer.build(input_shape)
+
+    def residual(self, x, norm, branch, scale, training):
+        """x plus one branch, its LayerNorm before it or after it: (B, H, W, C) in and out."""
+        y = norm(branch(x, training=training)) if self.use_postln else branch(norm(x), training=training)
+        return x + self.drop_path(scale(y), training=training)
+
+    def call(self, x, training=None):
+        x = self.residual(x, self.norm1, self.modulation, self.scale1, training)
+        return self.residual(x, self.norm2, self.mlp, self.scale2, training)
+
+    def parts(self, x):
+        """What the block's modulation computes on the way for the block's input x, as `FocalParts`."""
+        return self.modulation.parts(x if self.use_postln else self.norm1(x))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | self.config
+
+
+@serializable
+class PatchEmbed(keras.layers.Layer):
+    """A strided convolution, then LayerNorm: (B, H, W, C) → (B, ⌊H/stride⌋, ⌊W/stride⌋, dim).
+
+    The stem (4×4, stride 4) and the downsampling between stages (2×2, stride 2) of Yang et al. 2022, section 4. With
+    `overlap` the windows overlap, as in the large variants: 7×7 for stride 4, 3×3 for stride 2; sizes are rounded up.
+
+    Args:
+        dim: channels of the output.
+        stride: 2, 4, 16, …: the side of a patch in pixels.
+        overlap: overlapping windows; stride 2 or 4 only.
+        pad_to_stride: where a side is no multiple of the stride, fill it up with zeros on the right and at the bottom
+            (transformers' FocalNet), instead of leaving the last pixels out (the official code and timm).
+
+    Raises:
+        ValueError: an overlapping embedding of another stride, or an input that is not 4-D or is smaller than a patch.
+    """
+
+    OVERLAP = {4: (7, 2), 2: (3, 1)}  # stride: kernel size, padding
+
+    def __init__(self, dim, stride=4, overlap=False, pad_to_stride=False, **kwargs):
+        super().__init__(**kwargs)
+        check_at_least(dim=(dim, 1), stride=(stride, 1))
+        if overlap and stride not in self.OVERLAP:
+            raise ValueError(f"stride={stride}: overlapping patch embeddings are defined for strides 2 and 4 only.")
+        kernel, before = self.OVERLAP[stride] if overlap else (stride, 0)
+        after = kernel - 1 - before if pad_to_stride else before  # with kernel − 1 in all, sides are rounded up
+        self.pad = keras.layers.ZeroPadding2D(((before, after), (before, after)), dtype=self.dtype_policy)
+        uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # PyTorch's, so the official start
+        self.proj = keras.layers.Conv2D(
+            dim, kernel, stride, kernel_initializer=uniform, dtype=self.dtype_policy, name="proj"
+        )
+        self.norm = layer_norm(dtype=self.dtype_policy, name="norm")
+        self.config = {"dim": dim, "stride": stride, "overlap": overlap, "pad_to_stride": pad_to_stride}
+
+    def build(self, input_shape):
+        check_map("PatchEmbed", input_shape)
+        padded = self.pad.compute_output_shape(input_shape)
+        kernel = self.proj.kernel_size[0]
+        if any(side is not None and side < kernel for side in padded[1:3]):
+            raise ValueError(
+                f"PatchEmbed got a map of {input_shape[1]}×{input_shape[2]} pixels, smaller than its {kernel}×{kernel} "
+                f"window of stride {self.config['stride']}. Use larger images, fewer stages or a smaller patch_size."
+            )
+        self.proj.build(padded)
+        self.norm.build(self.proj.compute_output_shape(padded))
+
+    def call(self, x):
+        return self.norm(self.proj(self.pad(x)))
+
+    def compute_output_shape(self, input_shape):
+        return self.proj.compute_output_shape(self.pad.compute_output_shape(input_shape))
+
+    def get_config(self):
+        return super().get_config() | self.config

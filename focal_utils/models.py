@@ -1,0 +1,207 @@
+"""FocalNet: the variants of the paper as one table, and the network that any row of it builds."""
+
+from typing import NamedTuple
+
+import keras
+
+from focal_utils.blocks import FocalBlock, PatchEmbed
+from focal_utils.checks import check_at_least, check_choice
+from focal_utils.layers import dense, layer_norm, serializable
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Variant(NamedTuple):
+    """One row of the paper's model zoo: what sets a FocalNet apart from the others."""
+
+    embed_dim: int
+    depths: tuple
+    focal_level: int
+    focal_window: int = 3
+    patch_size: int = 4
+    use_conv_embed: bool = False
+    use_postln: bool = False
+    layer_scale: float | None = None
+    use_postln_in_modulation: bool = False
+    drop_path_rate: float = 0.5
+
+
+TINY, DEEP = (2, 2, 6, 2), (2, 2, 18, 2)
+BIG = {"use_conv_embed": True, "use_postln": True, "layer_scale": 1e-4}
+ISO = {"patch_size": 16, "drop_path_rate": 0.2}
+
+# Yang et al. 2022, tables 1, 2, 6 and the official configuration. Sources disagree on `normalize_modulator` for
+# large_fl4 and xlarge_fl4 (the official large_fl4 file sets it, timm does not), so it is an argument and no column.
+VARIANTS = {
+    "tiny_srf": Variant(96, TINY, 2, drop_path_rate=0.2),
+    "tiny_lrf": Variant(96, TINY, 3, drop_path_rate=0.2),
+    "small_srf": Variant(96, DEEP, 2, drop_path_rate=0.3),
+    "small_lrf": Variant(96, DEEP, 3, drop_path_rate=0.3),
+    "base_srf": Variant(128, DEEP, 2),
+    "base_lrf": Variant(128, DEEP, 3),
+    "tiny_iso_16": Variant(192, (12,), 3, **ISO),
+    "small_iso_16": Variant(384, (12,), 3, **ISO),
+    "base_iso_16": Variant(768, (12,), 3, use_postln=True, layer_scale=1e-4, use_postln_in_modulation=True, **ISO),
+    "large_fl3": Variant(192, DEEP, 3, focal_window=5, **BIG),
+    "large_fl4": Variant(192, DEEP, 4, **BIG),
+    "xlarge_fl3": Variant(256, DEEP, 3, focal_window=5, **BIG),
+    "xlarge_fl4": Variant(256, DEEP, 4, **BIG),
+    "huge_fl3": Variant(352, DEEP, 3, use_postln_in_modulation=True, **BIG),
+    "huge_fl4": Variant(352, DEEP, 4, use_postln_in_modulation=True, **BIG),
+}
+
+
+def per_stage(name, value, stages):
+    """One whole number per stage, from one number for all or a sequence of them."""
+    values = [value] * stages if isinstance(value, int) else list(value)
+    if len(values) != stages:
+        raise ValueError(
+            f"{name}={value!r} has {len(values)} entries for {stages} stages (depths): give one, or one each."
+        )
+    return values
+
+
+def preprocess(kind, channels):
+    """The layer that takes raw images, 0…255, to what the network reads.
+
+    "imagenet": minus ImageNet's mean, over its standard deviation (for other than 3 channels, their averages);
+    "per_image": each image to mean 0 and variance 1, so that a sign at night looks like a sign by day.
+    """
+    check_choice("preprocessing", kind, (None, "imagenet", "per_image"))
+    if kind == "per_image":
+        return keras.layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="preprocessing")
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if channels != 3:
+        mean, std = [sum(mean) / 3] * channels, [sum(std) / 3] * channels
+    return keras.layers.Normalization(
+        mean=[255 * m for m in mean], variance=[(255 * s) ** 2 for s in std], name="preprocessing"
+    )
+
+
+@serializable
+class FocalNet(keras.Model):
+    """A FocalNet: patch embedding, stages of focal blocks with downsampling between, LayerNorm, mean, Dense.
+
+    Maps images (B, H, W, channels) to logits (B, classes), or, with `include_top=False`, to the last stage's normalised
+    map (B, H/32, W/32, 8·embed_dim) for the usual four stages. Yang et al. 2022, section 4.
+
+    Args:
+        input_shape: (height, width, channels); None for a side that may vary.
+        classes: number of classes.
+        include_top: whether the mean over pixels and the classifier are there.
+        embed_dim: channels of the first stage; each further stage doubles them.
+        depths: number of blocks of each stage.
+        focal_levels, focal_windows: levels and first kernel size: one number, or one for each stage.
+        focal_factor: pixels by which kernels grow from level to level.
+        mlp_ratio: width of the blocks' MLPs over their channels.
+        patch_size: side of a patch of the stem, in pixels.
+        use_conv_embed: overlapping patch embeddings (the large variants).
+        use_postln, layer_scale, use_postln_in_modulation, normalize_modulator: see `FocalBlock`, `FocalModulation`.
+        drop_rate: dropout in the blocks. drop_path_rate: of the last block; it grows linearly from 0 at the first.
+        pad_to_stride: zeros fill up odd sides, as in transformers, instead of being cut; see `PatchEmbed`.
+        preprocessing: None, images come normalised; "imagenet" or "per_image", images come as 0…255 (uint8 or float)
+            and the network normalises them itself; see `preprocess`.
+        name: of the model. dtype: a dtype policy, "mixed_bfloat16" for instance.
+        modulation: the ablation switches of `FocalModulation`: context, gating, global_context, modulate.
+
+    Raises:
+        ValueError: an unknown option, lists that do not fit the stages, or images too small for the stages.
+    """
+
+    def __init__(
+        self,
+        input_shape=(224, 224, 3),
+        classes=1000,
+        include_top=True,
+        embed_dim=96,
+        depths=(2, 2, 6, 2),
+        focal_levels=2,
+        focal_windows=3,
+        focal_factor=2,
+        mlp_ratio=4.0,
+        patch_size=4,
+        use_conv_embed=False,
+        use_postln=False,
+        layer_scale=None,
+        use_postln_in_modulation=False,
+        normalize_modulator=False,
+        drop_rate=0.0,
+        drop_path_rate=0.0,
+        pad_to_stride=False,
+        preprocessing=None,
+        name="focalnet",
+        dtype=None,
+        **modulation,
+    ):
+        config = {key: value for key, value in locals().items() if key not in ("self", "modulation", "__class__")}
+        check_at_least(classes=(classes, 1), embed_dim=(embed_dim, 1), patch_size=(patch_size, 1))
+        if len(input_shape) != 3:
+            raise ValueError(f"input_shape={input_shape!r}: give (height, width, channels), without the batch.")
+        levels = per_stage("focal_levels", focal_levels, len(depths))
+        windows = per_stage("focal_windows", focal_windows, len(depths))
+        rates = [drop_path_rate * i / max(1, sum(depths) - 1) for i in range(sum(depths))]
+        embed = {"pad_to_stride": pad_to_stride, "dtype": dtype}
+        block = {
+            "mlp_ratio": mlp_ratio,
+            "dropout": drop_rate,
+            "use_postln": use_postln,
+            "layer_scale": layer_scale,
+            "focal_factor": focal_factor,
+            "use_postln_in_modulation": use_postln_in_modulation,
+            "normalize_modulator": normalize_modulator,
+            "dtype": dtype,
+        } | modulation
+
+        images = keras.Input(input_shape, name="images")
+        x = preprocess(preprocessing, input_shape[-1])(images) if preprocessing else images
+        x = PatchEmbed(embed_dim, patch_size, use_conv_embed, name="stem", **embed)(x)
+        for stage, depth in enumerate(depths):
+            dim = embed_dim * 2**stage
+            if stage:
+                x = PatchEmbed(dim, 2, use_conv_embed, name=f"stage{stage}_downsample", **embed)(x)
+            for index in range(depth):
+                x = FocalBlock(
+                    dim,
+                    focal_level=levels[stage],
+                    focal_window=windows[stage],
+                    drop_path=rates[sum(depths[:stage]) + index],
+                    name=f"stage{stage}_block{index}",
+                    **block,
+                )(x)
+        x = layer_norm(name="norm", dtype=dtype)(x)
+        if include_top:
+            x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
+            full = keras.dtype_policies.get(dtype or keras.config.dtype_policy()).variable_dtype
+            x = dense(classes, name="head", dtype=full)(x)  # logits in full precision, also in mixed precision
+        super().__init__(images, x, name=name)
+        self.config = config | modulation
+
+    def get_config(self):
+        return dict(self.config)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def focalnet(variant, input_shape=(224, 224, 3), classes=1000, include_top=True, weights=None, **overrides):
+    """The FocalNet of a row of `VARIANTS`, by name: `focalnet("tiny_srf")`.
+
+    Args:
+        variant: a key of `VARIANTS`.
+        input_shape, classes, include_top: as for `FocalNet`.
+        weights: None for random ones, or the path of a `.weights.h5` file of the same architecture.
+        overrides: any further argument of `FocalNet`, which then takes precedence over the table.
+
+    Raises:
+        ValueError: an unknown variant, with the known ones named; whatever `FocalNet` raises.
+    """
+    check_choice("variant", variant, tuple(VARIANTS))
+    row = VARIANTS[variant]._asdict()
+    row["focal_levels"], row["focal_windows"] = row.pop("focal_level"), row.pop("focal_window")
+    arguments = {"name": f"focalnet_{variant}"} | row | overrides
+    model = FocalNet(input_shape, classes, include_top, **arguments)
+    if weights is not None:
+        model.load_weights(weights)
+    return model

@@ -1,0 +1,195 @@
+"""The training recipe: batches, augmentation that keeps signs signs, AdamW with a warm-up and a cosine, a log.
+
+The recipe follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled
+down to small images. The input pipeline is tf.data, whatever the backend that trains.
+"""
+
+import math
+import time
+
+import keras
+import numpy as np
+
+
+def jit_here():
+    """`jit_compile` for this machine: XLA on an accelerator; not on a CPU, where it trains 4 times slower."""
+    return "auto" if keras.distribution.list_devices("gpu") + keras.distribution.list_devices("tpu") else False
+
+
+def augment_signs(images, seed):
+    """A batch of signs as another camera would have seen them: turned, shifted, scaled, lit, blurred, never mirrored.
+
+    A mirrored "keep right" is "keep left", so there are no flips; rotation stays within 12°.
+
+    Args:
+        images: (B, H, W, channels), 0…255, any dtype.
+        seed: two integers; the same seed gives the same batch.
+
+    Returns:
+        (B, H, W, channels) float32, 0…255.
+    """
+    import tensorflow as tf
+
+    images = tf.cast(images, tf.float32)
+    batch, height, width = tf.unstack(tf.shape(images)[:3])
+    draws = iter(tf.unstack(tf.random.stateless_uniform((9, batch), tf.cast(seed, tf.int32), -1.0, 1.0)))
+
+    angle, shear = next(draws) * math.radians(12), next(draws) * 0.1
+    wide, tall = 1 + 0.15 * next(draws), 1 + 0.15 * next(draws)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    a, b = wide * cos, wide * (shear * cos - sin)  # the matrix that says where each output pixel is read
+    c, d = tall * sin, tall * (shear * sin + cos)
+    cx, cy = tf.cast(width - 1, tf.float32) / 2, tf.cast(height - 1, tf.float32) / 2
+    dx, dy = 0.1 * next(draws) * 2 * cx, 0.1 * next(draws) * 2 * cy
+    zero = tf.zeros_like(a)
+    rows = [a, b, cx - a * cx - b * cy + dx, c, d, cy - c * cx - d * cy + dy, zero, zero]
+    images = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),  # (B, 8)
+        output_shape=tf.stack([height, width]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    contrast, light, blur = (tf.reshape(next(draws), (-1, 1, 1, 1)) for _ in range(3))
+    blurred = tf.nn.avg_pool2d(images, 3, 1, "SAME")
+    images += tf.nn.relu(blur) * (blurred - images)
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    images = (images - mean) * tf.exp(0.3 * contrast) + mean * tf.exp(0.3 * light)
+    return tf.clip_by_value(images, 0.0, 255.0)
+
+
+def batches(images, labels, classes, batch_size=128, augment=None, seed=0):
+    """A tf.data set of shuffled (images, one-hot labels) batches: another order and another augmentation each epoch.
+
+    Args:
+        images: (N, H, W, channels), 0…255. labels: (N,) class numbers below `classes`.
+        augment: a function like `augment_signs`, or None.
+        seed: fixes the order and the augmentation.
+    """
+    import tensorflow as tf
+
+    x, y = tf.constant(images), tf.constant(labels, tf.int32)
+
+    def load(index, draw):
+        batch = tf.gather(x, index)
+        batch = tf.cast(batch, tf.float32) if augment is None else augment(batch, draw)
+        return batch, tf.one_hot(tf.gather(y, index), classes)
+
+    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).batch(batch_size, drop_remainder=True)
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    return tf.data.Dataset.zip(order, draws).map(load, num_parallel_calls=1).prefetch(2)
+
+
+def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None):
+    """Compile `model` for `steps` steps of the recipe; returns it.
+
+    AdamW with a warm-up over the first tenth and a cosine down to zero, and no weight decay on biases, norms and γ (all
+    that has one axis). With `ema`, a momentum such as 0.998, `train` validates and keeps the weights' moving average.
+    """
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 20,
+        decay_steps=max(1, steps - steps // 10),
+        warmup_target=learning_rate,
+        warmup_steps=max(1, steps // 10),
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=weight_decay, global_clipnorm=5.0, use_ema=ema is not None, ema_momentum=ema or 0.0
+    )
+    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=jit_here(),
+    )
+    return model
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch: losses, accuracies, images per second and an estimate of the time that is left."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def on_train_begin(self, logs=None):
+        self.start, self.first = time.perf_counter(), None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.first = epoch if self.first is None else self.first
+        self.epoch_start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now, epochs = time.perf_counter(), self.params["epochs"]
+        left = (now - self.start) / (epoch + 1 - self.first) * (epochs - epoch - 1)
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name != "learning_rate")
+        speed = self.images / (now - self.epoch_start)
+        print(f"epoch {epoch + 1:3d}/{epochs}  {figures}  {speed:4.0f} images/s  {left / 60:5.1f} min left", flush=True)
+
+
+def train(
+    model, data, epochs, batch_size=128, augment=augment_signs, seed=0, log=None, best=None, backup=None, **recipe
+):
+    """Train `model` on `data.x_train`, validate on `data.x_val` after each epoch, return Keras' `History`.
+
+    Args:
+        model: takes images 0…255, gives logits; see `FocalNet(preprocessing=…)`.
+        data: an `ImageSet`.
+        augment: a function like `augment_signs`, or None.
+        seed: fixes the batches' order and augmentation (not the initial weights: `keras.utils.set_random_seed`).
+        log: path of a CSV file, one row an epoch; an interrupted run goes on in it.
+        best: path of a `.weights.h5` file that keeps the weights of the best validation accuracy so far.
+        backup: a folder; a run that was interrupted goes on from its last whole epoch when called again with it.
+        recipe: arguments of `compile_model`.
+
+    Raises:
+        ValueError: fewer training images than a batch, or labels that do not fit the model's outputs.
+    """
+    classes, steps = model.output_shape[-1], len(data.x_train) // batch_size
+    if steps == 0:
+        raise ValueError(
+            f"{len(data.x_train)} training images do not fill one batch of {batch_size}: lower batch_size."
+        )
+    if data.y_train.max() >= classes:
+        raise ValueError(
+            f"Label {data.y_train.max()} does not fit a model of {classes} classes: set classes={data.num_classes}."
+        )
+    compile_model(model, epochs * steps, **recipe)
+    callbacks = [Progress(steps * batch_size)]
+    if model.optimizer.use_ema:
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if backup:
+        callbacks.insert(0, keras.callbacks.BackupAndRestore(backup, double_checkpoint=True))
+    if best:
+        callbacks.append(
+            keras.callbacks.ModelCheckpoint(
+                best, monitor="val_accuracy", mode="max", save_best_only=True, save_weights_only=True
+            )
+        )
+    if log:
+        callbacks.append(keras.callbacks.CSVLogger(log, append=bool(backup)))
+    return model.fit(
+        batches(data.x_train, data.y_train, classes, batch_size, augment, seed),
+        validation_data=(data.x_val, np.eye(classes, dtype="float32")[data.y_val]),
+        validation_batch_size=256,
+        epochs=epochs,
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def predict(model, images, batch_size=256):
+    """Logits (N, classes) as a NumPy array, for images (N, H, W, channels)."""
+    return np.concatenate(
+        [
+            keras.ops.convert_to_numpy(model(images[i : i + batch_size], training=False))
+            for i in range(0, len(images), batch_size)
+        ]
+    )
+
+
+def accuracy(model, images, labels):
+    """Share of images whose largest logit is their label's: a float in [0, 1]."""
+    return float(np.mean(predict(model, images).argmax(-1) == labels))
