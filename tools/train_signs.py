@@ -1,0 +1,93 @@
+"""Train the traffic-sign network that data/weights/gtsrb.keras holds, on GTSRB.
+
+    python tools/train_signs.py --run data/cache/gtsrb
+
+The epoch is chosen by its accuracy on validation tracks; the test set is not read here but by tools/evaluate.py.
+A run that was interrupted goes on from its last whole epoch when it is called again with the same folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+
+import focal_utils as fu  # noqa: E402
+from project_files import ROOT, write_text  # noqa: E402
+
+NETWORK = {
+    "input_shape": (32, 32, 3),
+    "classes": 43,
+    "embed_dim": 32,
+    "depths": (2, 2, 3),
+    "focal_levels": (3, 2, 1),
+    "patch_size": 2,
+    "preprocessing": "per_image",
+    "drop_path_rate": 0.05,
+    "name": "gtsrb",
+}
+
+
+def facts(arguments, data, best):
+    """How the weights were made, for data/results/gtsrb.json."""
+    backend = keras.backend.backend()
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
+        "seed": arguments.seed,
+        "epochs": arguments.epochs,
+        "images": {"train": len(data.x_train), "validation": len(data.x_val)},
+        "parameters": best.count_params(),
+        "validation_accuracy": round(fu.accuracy(best, data.x_val, data.y_val), 5),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
+        "versions": {"python": platform.python_version(), "keras": keras.__version__, backend: version(backend)},
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--run", type=Path, required=True, help="folder for the log, the backup and the best weights")
+    arguments = parser.parse_args()
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    log, best_weights = arguments.run / "log.csv", arguments.run / "best.weights.h5"
+
+    data = fu.load_gtsrb()
+    print(data, flush=True)
+    keras.utils.set_random_seed(arguments.seed)
+    fu.train(
+        fu.FocalNet(**NETWORK),
+        data,
+        arguments.epochs,
+        arguments.batch_size,
+        seed=arguments.seed,
+        log=log,
+        best=best_weights,
+        backup=arguments.run / "backup",
+        ema=0.998,
+    )
+    best = fu.FocalNet(**NETWORK)
+    best.load_weights(best_weights)
+    best.save(ROOT / "data" / "weights" / "gtsrb.keras")
+    shutil.copy(log, ROOT / "data" / "results" / "gtsrb_log.csv")
+    report = json.dumps(facts(arguments, data, best), indent=2)
+    write_text(ROOT / "data" / "results" / "gtsrb.json", report + "\n")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
