@@ -1,0 +1,58 @@
+# make lab · make test · and a few others. Variables: ARGS (extra options), PYTHON=python3.12 (which Python makes the environment).
+ENV := .venv
+COLAB_ENV := .venv-colab
+RUN := $(ENV)/bin/python
+ARGS ?=
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+ifdef PYTHON
+export PYTHON
+endif
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help env env-dev lab test test-colab notebooks times links format html clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env:
+	@bash tools/env.sh $(ENV) requirements.txt
+
+env-dev:
+	@bash tools/env.sh $(ENV) requirements.txt requirements-dev.txt
+
+lab: env  ## install what is needed and open JupyterLab on notebook 00 (ARGS=--no-browser to open none)
+	$(RUN) -m jupyterlab $(AS_ROOT) $(ARGS) notebooks/00_start_here.ipynb
+
+test: env-dev  ## lint, unit tests, and every notebook run from a cold start, its outputs compared (strict nbval)
+	@echo "1/3 lint"
+	$(RUN) -m ruff check .
+	@echo "2/3 unit tests"
+	$(RUN) -m pytest tests $(ARGS)
+	@echo "3/3 notebooks"
+	$(RUN) -m pytest notebooks $(ARGS)
+
+test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
+	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt
+	PYDEVD_DISABLE_FILE_VALIDATION=1 $(COLAB_ENV)/bin/python -m pytest notebooks --nbval-lax $(ARGS)
+
+notebooks: env-dev  ## run every notebook in place, record its time, tidy its metadata
+	$(RUN) tools/run_notebooks.py $(ARGS)
+	$(RUN) tools/write_times.py
+
+times: env-dev  ## write the measured times into README.md and the notebooks
+	$(RUN) tools/write_times.py
+
+links: env-dev  ## write the repository's address (pyproject.toml) into badges, set-up cells, README.md and CITATION.cff
+	$(RUN) tools/write_links.py
+
+html: env-dev  ## export the notebooks to build/html
+	$(RUN) -m nbconvert --to html --output-dir build/html notebooks/*.ipynb
+
+format: env-dev  ## format code and mend what the linter can
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format focal_utils tests tools
+
+clean:  ## remove the environments and everything that can be made again
+	rm -rf $(ENV) $(COLAB_ENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
