@@ -1,0 +1,69 @@
+"""How pytest runs the notebooks: nbval, told what to compare and how long to wait. Pictures are compared too."""
+
+import base64
+import os
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+OUTPUT_TIMEOUT = (
+    60  # seconds that a cell may say nothing once it has ended; nbval's own 5 are too few for a busy machine
+)
+NOT_COMPARED = ("stderr", "text/html")  # pictures are inside text/html: they are compared below
+THUMBNAIL = (48, 48)
+MAX_RMS = 0.02  # of thumbnails, colours from 0 to 1
+PICTURE = re.compile(r"data:image/png;base64,([\w+/=]+)")
+
+
+def pytest_configure(config):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if hasattr(config.option, "nbval_sanitize_with") and config.option.nbval_sanitize_with is None:
+        config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
+
+
+def pytest_collection_modifyitems(items):
+    for cell in (item for item in items if type(item).__name__ == "IPyNbCell"):
+        cell.output_timeout = OUTPUT_TIMEOUT
+        cell.parent.skip_compare = tuple(dict.fromkeys([*cell.parent.skip_compare, *NOT_COMPARED]))
+        cell.compare_outputs = comparing_pictures(cell, cell.compare_outputs)
+
+
+def comparing_pictures(cell, compare_outputs):
+    """nbval's comparison of a cell's outputs, and then that of its pictures."""
+
+    def compare(test, reference, skip_compare=None):
+        if not compare_outputs(test, reference, skip_compare):
+            return False
+        difference = picture_difference(pictures(reference), pictures(test))
+        if difference:
+            cell.comparison_traceback.append(difference)
+        return not difference
+
+    return compare
+
+
+def pictures(outputs):
+    """The pictures, as bytes, in the `text/html` of a cell's outputs."""
+    pages = [output.get("data", {}).get("text/html", "") for output in outputs]
+    return [base64.b64decode(data) for page in pages for data in PICTURE.findall(page)]
+
+
+def thumbnail(picture):
+    """A picture (PNG bytes) as a small RGB array from 0 to 1: what is seen from afar, whatever the fonts."""
+    with Image.open(BytesIO(picture)) as image:
+        return np.asarray(image.convert("RGB").resize(THUMBNAIL, Image.Resampling.BOX), dtype=float) / 255
+
+
+def picture_difference(reference, test):
+    """How the pictures of a cell (PNG bytes) differ from the committed ones: a sentence, empty where they agree."""
+    if len(reference) != len(test):
+        return f"{len(test)} pictures, {len(reference)} are committed"
+    for number, (old, new) in enumerate(zip(reference, test, strict=True), 1):
+        rms = float(np.sqrt(np.mean((thumbnail(old) - thumbnail(new)) ** 2)))
+        if rms > MAX_RMS:
+            return f"picture {number} differs from the committed one: RMS {rms:.3f}, at most {MAX_RMS} is allowed"
+    return ""

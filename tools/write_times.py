@@ -1,0 +1,83 @@
+"""Write the measured times of the notebooks where readers see them: README.md's table and the head of each notebook.
+
+    python tools/write_times.py            write
+    python tools/write_times.py --check    write nothing; exit 1 and say what is out of date
+
+The times are data/results/notebook_times.json, made by tools/run_notebooks.py.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+
+import nbformat
+
+from project_files import ROOT, changed, notebooks, replace_between, write_or_report
+from write_links import colab_link, repository_address
+
+TIME_LINE = re.compile(r"^\*\*Time\*\* .*$", re.MULTILINE)
+TITLE = re.compile(r"\A# (?:\d+ · )?(?P<title>.+)\n\n\*(?P<question>[^*]+)\*")
+
+
+def measured(root=ROOT):
+    """The measured seconds: a dict from machine to a dict from notebook name (without .ipynb) to seconds."""
+    path = root / "data" / "results" / "notebook_times.json"
+    machines = json.loads(path.read_text())["machines"] if path.exists() else {}
+    return {machine: {name: row["seconds"] for name, row in rows.items()} for machine, rows in machines.items()}
+
+
+def duration(seconds):
+    """Seconds as a reader wants them, rounded up: `35 s`, `1 min 20 s`."""
+    if seconds <= 55:
+        return f"{5 * math.ceil(seconds / 5)} s"
+    minutes, rest = divmod(10 * math.ceil(seconds / 10), 60)
+    return f"{minutes} min" + (f" {rest} s" if rest else "")
+
+
+def time_line(name, times):
+    """The line in a notebook's head: how long it takes to restart and run all, on each machine measured."""
+    known = [f"{duration(rows[name])} on {machine}" for machine, rows in times.items() if name in rows]
+    return f"**Time** {', '.join(known)}: restart and run all" if known else "**Time** not measured yet"
+
+
+def timed_notebook(text, name, times):
+    """The notebook file's text with its head's time line written."""
+    notebook = nbformat.reads(text, as_version=4)
+    if notebook.cells:
+        notebook.cells[0].source = TIME_LINE.sub(time_line(name, times), notebook.cells[0].source)
+    return nbformat.writes(notebook) + "\n"
+
+
+def table(root, times):
+    """README.md's table of the series: titles and questions from the notebooks' heads, times as measured."""
+    address = repository_address(root)
+    rows = [["no.", "notebook", "the question it answers", *times, ""], ["---"] * (4 + len(times))]
+    for path in notebooks(root):
+        cells = nbformat.read(path, as_version=4).cells
+        head = TITLE.match(cells[0].source) if cells else None
+        title, question = (head["title"], head["question"]) if head else (path.stem, "")
+        known = [duration(rows_[path.stem]) if path.stem in rows_ else "–" for rows_ in times.values()]
+        link = f"[{title}](notebooks/{path.name})"
+        rows.append([path.name[:2], link, question, *known, f"[Colab]({colab_link(address, path.name)})"])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def outdated(root=ROOT):
+    """Pairs (path, right text) of the files that do not hold the measured times."""
+    times = measured(root)
+    files = [(path, lambda text, name=path.stem: timed_notebook(text, name, times)) for path in notebooks(root)]
+    files.append((root / "README.md", lambda text: replace_between(text, "times", table(root, times))))
+    return changed(files)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
+    options = parser.parse_args(arguments)
+    return write_or_report(outdated(), options.check, "make times")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
