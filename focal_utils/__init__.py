@@ -2,13 +2,17 @@
 
 from focal_utils import article, figures, training
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
-from focal_utils.datasets import load_gtsrb
+from focal_utils.checkpoints import load_trained, load_weights
+from focal_utils.datasets import load_blood_cells, load_gtsrb, load_medmnist, load_photos
+from focal_utils.downloads import DamagedData, DataNotFound
+from focal_utils.environment import check_environment
 from focal_utils.exercises import check
 from focal_utils.figures import show
 from focal_utils.gtsrb import GTSRB_CLASSES
 from focal_utils.imagesets import ImageSet
 from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, HierarchicalContext, gelu
 from focal_utils.models import VARIANTS, FocalNet, focalnet
+from focal_utils.paths import data_folder
 from focal_utils.signs import render_sign, render_signs
 from focal_utils.tracing import impulse_response, impulse_width, trace
 from focal_utils.training import accuracy, predict, train

@@ -29,6 +29,9 @@ class LayerScale(keras.layers.Layer):
     def call(self, x):
         return x * ops.cast(self.gamma, x.dtype)
 
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
     def get_config(self):
         return super().get_config() | {"initial": self.initial}
 
@@ -125,7 +128,7 @@ class FocalBlock(keras.layers.Layer):
         self.norm2 = layer_norm(name="norm2", **policy)
         self.modulation = FocalModulation(dim, dropout=dropout, name="modulation", **modulation, **policy)
         self.mlp = Mlp(dim, mlp_ratio, dropout, name="mlp", **policy)
-        self.scale1 = self.scale2 = keras.layers.Identity()
+        self.scale1 = self.scale2 = keras.layers.Identity(**policy)
         if layer_scale is not None:
             self.scale1 = LayerScale(layer_scale, name="scale1", **policy)
             self.scale2 = LayerScale(layer_scale, name="scale2", **policy)
@@ -136,6 +139,7 @@ class FocalBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         check_map("FocalBlock", input_shape, self.config["dim"])
+        self.input_spec = keras.InputSpec(ndim=4, axes={-1: self.config["dim"]})
         for layer in (self.norm1, self.modulation, self.scale1, self.norm2, self.mlp, self.scale2):
             layer.build(input_shape)
 
@@ -164,7 +168,7 @@ class PatchEmbed(keras.layers.Layer):
     """A strided convolution, then LayerNorm: (B, H, W, C) → (B, ⌊H/stride⌋, ⌊W/stride⌋, dim).
 
     The stem (4×4, stride 4) and the downsampling between stages (2×2, stride 2) of Yang et al. 2022, section 4. With
-    `overlap` the windows overlap, as in the large variants: 7×7 for stride 4, 3×3 for stride 2; sizes are rounded up.
+    `overlap` the windows overlap, as in the large variants: 7×7 for stride 4, 3×3 for stride 2.
 
     Args:
         dim: channels of the output.
@@ -196,17 +200,23 @@ class PatchEmbed(keras.layers.Layer):
 
     def build(self, input_shape):
         check_map("PatchEmbed", input_shape)
+        self.check_size(input_shape)
+        self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         padded = self.pad.compute_output_shape(input_shape)
-        kernel = self.proj.kernel_size[0]
-        if any(side is not None and side < kernel for side in padded[1:3]):
-            raise ValueError(
-                f"PatchEmbed got a map of {input_shape[1]}×{input_shape[2]} pixels, smaller than its {kernel}×{kernel} "
-                f"window of stride {self.config['stride']}. Use larger images, fewer stages or a smaller patch_size."
-            )
         self.proj.build(padded)
         self.norm.build(self.proj.compute_output_shape(padded))
 
+    def check_size(self, shape):
+        """Raise ValueError where a map of shape (B, H, W, C) is known to be smaller than one window."""
+        kernel = self.proj.kernel_size[0]
+        if any(side is not None and side < kernel for side in self.pad.compute_output_shape(tuple(shape))[1:3]):
+            raise ValueError(
+                f"PatchEmbed got a map of {shape[1]}×{shape[2]} pixels, smaller than its {kernel}×{kernel} window of "
+                f"stride {self.config['stride']}. Use larger images, fewer stages or a smaller patch_size."
+            )
+
     def call(self, x):
+        self.check_size(x.shape)
         return self.norm(self.proj(self.pad(x)))
 
     def compute_output_shape(self, input_shape):

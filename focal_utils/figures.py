@@ -104,12 +104,13 @@ def gate_maps(images, gates, names=None):
     return figure
 
 
-def receptive_fields(responses, titles, squares=()):
+def receptive_fields(responses, titles, squares=(), decades=6):
     """Impulse responses side by side on one logarithmic scale, with squares of given widths drawn in; a `Figure`.
 
     Args:
         responses: maps (size, size), largest difference at each pixel. titles: one for each.
         squares: for each map, the widths in pixels to draw around its centre.
+        decades: powers of ten that the scale spans, down from the largest value.
     """
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
@@ -118,7 +119,7 @@ def receptive_fields(responses, titles, squares=()):
     figure, axes = grid(1, len(responses), (3.2, 3.2))
     for i, (ax, response, title) in enumerate(zip(axes[0], responses, titles, strict=True)):
         shown = np.where(response > 0, response, np.nan)
-        drawn = ax.imshow(shown, cmap=AMOUNT, norm=LogNorm(top * 1e-6, top), interpolation="nearest")
+        drawn = ax.imshow(shown, cmap=AMOUNT, norm=LogNorm(top * 10.0**-decades, top), interpolation="nearest")
         ax.set_title(title, fontsize=9)
         ax.set_facecolor("0.85")
         centre = (len(response) - 1) / 2

@@ -123,6 +123,7 @@ class HierarchicalContext(keras.layers.Layer):
 
     def build(self, input_shape):
         check_map("HierarchicalContext", input_shape, self.dim)
+        self.input_spec = keras.InputSpec(ndim=4, axes={-1: self.dim})
         for conv in self.convs:
             conv.build(input_shape)
 
@@ -170,6 +171,9 @@ class GatedAggregation(keras.layers.Layer):
     def call(self, contexts, gates):
         total = aggregate(contexts, gates)
         return total / len(contexts) if self.normalize_modulator else total
+
+    def compute_output_shape(self, contexts_shape, gates_shape):
+        return (*gates_shape[:-1], contexts_shape[0][-1])
 
     def get_config(self):
         return super().get_config() | {"gating": self.gating, "normalize_modulator": self.normalize_modulator}
@@ -232,10 +236,11 @@ class FocalModulation(keras.layers.Layer):
         levels = focal_level + bool(global_context)
         self.f = dense(2 * dim + levels, name="f", **policy)
         self.h = dense(dim, name="h", **policy)
-        self.norm = layer_norm(name="norm", **policy) if use_postln_in_modulation else keras.layers.Identity()
+        self.norm = layer_norm(name="norm", **policy) if use_postln_in_modulation else keras.layers.Identity(**policy)
         self.proj = dense(dim, name="proj", **policy)
         self.dropout = keras.layers.Dropout(dropout, **policy)
         self.modulate = ops.multiply if modulate == "multiply" else ops.add
+        self.splits = [dim, 2 * dim]
         self.config = {
             "dim": dim,
             "focal_level": focal_level,
@@ -253,14 +258,14 @@ class FocalModulation(keras.layers.Layer):
     def build(self, input_shape):
         dim = self.config["dim"]
         check_map("FocalModulation", input_shape, dim)
+        self.input_spec = keras.InputSpec(ndim=4, axes={-1: dim})
         self.contextualize.build(input_shape)
         for layer in (self.f, self.h, self.norm, self.proj):
             layer.build(input_shape)
 
     def parts(self, x):
         """Query, contexts, gates and modulator for x of shape (B, H, W, C), as `FocalParts`."""
-        dim = self.config["dim"]
-        query, z, logits = ops.split(self.f(x), [dim, 2 * dim], axis=-1)
+        query, z, logits = ops.split(self.f(x), self.splits, axis=-1)
         contexts = self.contextualize(z)
         gates = self.aggregate.gates(logits)
         modulator = self.h(self.aggregate(contexts, gates))

@@ -62,7 +62,7 @@ def per_stage(name, value, stages):
     return values
 
 
-def preprocess(kind, channels):
+def preprocess(kind, channels, dtype=None):
     """The layer that takes raw images, 0…255, to what the network reads.
 
     "imagenet": minus ImageNet's mean, over its standard deviation (for other than 3 channels, their averages);
@@ -70,13 +70,43 @@ def preprocess(kind, channels):
     """
     check_choice("preprocessing", kind, (None, "imagenet", "per_image"))
     if kind == "per_image":
-        return keras.layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, name="preprocessing")
+        return keras.layers.LayerNormalization(
+            axis=(1, 2, 3), center=False, scale=False, dtype=dtype, name="preprocessing"
+        )
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if channels != 3:
         mean, std = [sum(mean) / 3] * channels, [sum(std) / 3] * channels
     return keras.layers.Normalization(
-        mean=[255 * m for m in mean], variance=[(255 * s) ** 2 for s in std], name="preprocessing"
+        mean=[255 * m for m in mean], variance=[(255 * s) ** 2 for s in std], dtype=dtype, name="preprocessing"
     )
+
+
+def trunk(x, embed_dim, depths, levels, windows, patch_size, drop_path_rate, embed, block):
+    """Stem and stages (Yang et al. 2022, section 4): (B, H, W, any) → (B, H/r, W/r, C), r = patch_size·2^(stages − 1).
+
+    Channels start at embed_dim and double where sides halve; the drop-path rate grows linearly from block to block.
+
+    Args:
+        x: Keras tensor of images. embed_dim, patch_size, drop_path_rate: see `FocalNet`.
+        depths, levels, windows: one number for each stage.
+        embed: further arguments of `PatchEmbed`. block: further arguments of `FocalBlock`.
+    """
+    x = PatchEmbed(embed_dim, patch_size, name="stem", **embed)(x)
+    rates = iter([drop_path_rate * i / max(1, sum(depths) - 1) for i in range(sum(depths))])
+    for stage, depth in enumerate(depths):
+        dim = embed_dim * 2**stage
+        if stage:
+            x = PatchEmbed(dim, 2, name=f"stage{stage}_downsample", **embed)(x)
+        for index in range(depth):
+            x = FocalBlock(
+                dim,
+                focal_level=levels[stage],
+                focal_window=windows[stage],
+                drop_path=next(rates),
+                name=f"stage{stage}_block{index}",
+                **block,
+            )(x)
+    return x
 
 
 @serializable
@@ -136,12 +166,14 @@ class FocalNet(keras.Model):
     ):
         config = {key: value for key, value in locals().items() if key not in ("self", "modulation", "__class__")}
         check_at_least(classes=(classes, 1), embed_dim=(embed_dim, 1), patch_size=(patch_size, 1))
+        if isinstance(depths, int) or not depths:
+            raise ValueError(f"depths={depths!r}: give the number of blocks of each stage, such as (2, 2, 6, 2).")
+        check_at_least(**{f"depths[{stage}]": (depth, 1) for stage, depth in enumerate(depths)})
         if len(input_shape) != 3:
             raise ValueError(f"input_shape={input_shape!r}: give (height, width, channels), without the batch.")
         levels = per_stage("focal_levels", focal_levels, len(depths))
         windows = per_stage("focal_windows", focal_windows, len(depths))
-        rates = [drop_path_rate * i / max(1, sum(depths) - 1) for i in range(sum(depths))]
-        embed = {"pad_to_stride": pad_to_stride, "dtype": dtype}
+        embed = {"overlap": use_conv_embed, "pad_to_stride": pad_to_stride, "dtype": dtype}
         block = {
             "mlp_ratio": mlp_ratio,
             "dropout": drop_rate,
@@ -153,27 +185,15 @@ class FocalNet(keras.Model):
             "dtype": dtype,
         } | modulation
 
-        images = keras.Input(input_shape, name="images")
-        x = preprocess(preprocessing, input_shape[-1])(images) if preprocessing else images
-        x = PatchEmbed(embed_dim, patch_size, use_conv_embed, name="stem", **embed)(x)
-        for stage, depth in enumerate(depths):
-            dim = embed_dim * 2**stage
-            if stage:
-                x = PatchEmbed(dim, 2, use_conv_embed, name=f"stage{stage}_downsample", **embed)(x)
-            for index in range(depth):
-                x = FocalBlock(
-                    dim,
-                    focal_level=levels[stage],
-                    focal_window=windows[stage],
-                    drop_path=rates[sum(depths[:stage]) + index],
-                    name=f"stage{stage}_block{index}",
-                    **block,
-                )(x)
+        # What comes in and what goes out, images and logits, is in full precision, also in mixed precision.
+        full = keras.dtype_policies.get(dtype or keras.config.dtype_policy()).variable_dtype
+        images = keras.Input(input_shape, name="images", dtype=full)
+        x = preprocess(preprocessing, input_shape[-1], full)(images) if preprocessing else images
+        x = trunk(x, embed_dim, depths, levels, windows, patch_size, drop_path_rate, embed, block)
         x = layer_norm(name="norm", dtype=dtype)(x)
         if include_top:
             x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
-            full = keras.dtype_policies.get(dtype or keras.config.dtype_policy()).variable_dtype
-            x = dense(classes, name="head", dtype=full)(x)  # logits in full precision, also in mixed precision
+            x = dense(classes, name="head", dtype=full)(x)
         super().__init__(images, x, name=name)
         self.config = config | modulation
 

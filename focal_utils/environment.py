@@ -1,0 +1,38 @@
+"""Is this environment one that the series was tested with?"""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import keras
+
+TESTED = {  # package: first version, first version that is too new
+    "tensorflow": ("2.20", "2.22"),
+    "keras": ("3.13", "3.16"),
+    "numpy": ("2.0", "2.5"),
+    "matplotlib": ("3.10", "3.12"),
+    "ipywidgets": ("7.7.1", "9"),
+}
+
+
+def as_numbers(text):
+    """A version such as "3.15.1" or "2.11.0+cu130" as a tuple of whole numbers, for comparing."""
+    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in text.split("+")[0].split(".")[:3])
+
+
+def check_environment():
+    """Print what this machine has, and return whether the series was tested with it: a bool."""
+    backend = keras.backend.backend()
+    accelerators = keras.distribution.list_devices("gpu") + keras.distribution.list_devices("tpu")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {len(accelerators)} accelerators, {backend}")
+    fine = backend == "tensorflow"
+    for package, (first, too_new) in TESTED.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            found = "0" if package != backend else __import__(package).__version__  # tensorflow-cpu is TensorFlow too
+        tested = as_numbers(first) <= as_numbers(found) < as_numbers(too_new)
+        fine = fine and tested
+        verdict = "tested" if tested else f"not tested: {first} or later, below {too_new}, is"
+        print(f"{package:11s} {found:10s} {verdict}")
+    return fine
