@@ -2,7 +2,8 @@
 
 from focal_utils import article, figures, training
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
-from focal_utils.checkpoints import load_trained, load_weights
+from focal_utils.checkpoints import load_trained
+from focal_utils.costs import count_macs, count_parameters, layer_costs
 from focal_utils.datasets import load_blood_cells, load_gtsrb, load_medmnist, load_photos
 from focal_utils.downloads import DamagedData, DataNotFound
 from focal_utils.environment import check_environment
@@ -16,3 +17,4 @@ from focal_utils.paths import data_folder
 from focal_utils.signs import render_sign, render_signs
 from focal_utils.tracing import impulse_response, impulse_width, trace
 from focal_utils.training import accuracy, predict, train
+from focal_utils.weights import load_weights

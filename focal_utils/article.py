@@ -1,7 +1,7 @@
 """The article's five functions, under their own names and with their own design, mended for Keras 3.
 
 The series starts from the article *Focal Modulation vs Self-Attention in Keras*. Its code stops under Keras 3 at
-`tf.stack`, which refuses Keras' symbolic tensors; `keras.ops` takes its place here, and nothing else is changed.
+`tf.stack`, which refuses Keras' symbolic tensors; `keras.ops` takes its place here.
 Where the design departs from the paper (Yang et al. 2022) it is kept, and named in the docstring: `layers.py` has the
 paper's. Each call of a function makes new layers with new random weights, so build a `keras.Model` to train them.
 """
@@ -68,7 +68,8 @@ def build_focal_net(num_classes=10):
 
     Against the paper: the layers are stacked bare, without the block's norm, residual or MLP, and no stage is
     downsampled, so every layer works on all 32×32 pixels. Three products in a row, without a norm between, grow with
-    about the eighth power of the input: images from 0 to 1 give features near 1e-16, which hardly train.
+    about the eighth power of the input: images from 0 to 1 give features near 1e-16, which hardly train. The widths,
+    64, 128 and 256, are chosen here.
     """
     inputs = keras.Input((32, 32, 3))
     x = layers.Conv2D(64, 3, padding="same")(inputs)  # (B, 32, 32, 64)

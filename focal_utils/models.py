@@ -7,6 +7,7 @@ import keras
 from focal_utils.blocks import FocalBlock, PatchEmbed
 from focal_utils.checks import check_at_least, check_choice
 from focal_utils.layers import dense, layer_norm, serializable
+from focal_utils.weights import load_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -211,7 +212,7 @@ def focalnet(variant, input_shape=(224, 224, 3), classes=1000, include_top=True,
     Args:
         variant: a key of `VARIANTS`.
         input_shape, classes, include_top: as for `FocalNet`.
-        weights: None for random ones, or the path of a `.weights.h5` file of the same architecture.
+        weights: None for random ones, or the path of a `.weights.h5` file of the same architecture; see `load_weights`.
         overrides: any further argument of `FocalNet`, which then takes precedence over the table.
 
     Raises:
@@ -223,5 +224,5 @@ def focalnet(variant, input_shape=(224, 224, 3), classes=1000, include_top=True,
     arguments = {"name": f"focalnet_{variant}"} | row | overrides
     model = FocalNet(input_shape, classes, include_top, **arguments)
     if weights is not None:
-        model.load_weights(weights)
+        load_weights(model, weights)
     return model

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from focal_utils import checkpoints
-from focal_utils.checkpoints import load_trained, load_weights
+from focal_utils.checkpoints import load_trained
 from focal_utils.downloads import DamagedData
 from focal_utils.models import FocalNet
+from focal_utils.weights import load_weights
 
 
 def small(**more):

@@ -22,8 +22,7 @@ SETUP = """\
 import os
 import sys
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow reports errors only ...
-os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # ... and what it logs at any level is not shown; Python's errors are
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow reports errors only
 root = os.path.dirname(os.getcwd())  # the checkout: this notebook lies in its folder notebooks/
 if "google.colab" in sys.modules and not os.path.exists(f"{{root}}/focal_utils"):  # on Colab: fetch it, upgrade nothing
     {fetch}
@@ -31,7 +30,13 @@ if "google.colab" in sys.modules and not os.path.exists(f"{{root}}/focal_utils")
     os.chdir(f"{{root}}/notebooks")
 sys.path.append(root)
 
-import focal_utils as fu"""
+stderr = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what TensorFlow logs at any level while it is imported
+
+import focal_utils as fu
+
+os.dup2(stderr, 2)
+os.close(stderr)"""
 
 
 def repository_address(root=ROOT):
