@@ -1,0 +1,112 @@
+"""Judges for the exercises of notebook 02, gated aggregation."""
+
+import numpy as np
+from keras import ops
+
+from focal_utils.exercises.checking import NotYet, call, exercise
+from focal_utils.layers import aggregate
+
+
+def close(a, b):
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, atol=1e-4)
+
+
+def check_gates_shape(gates, shape, levels):
+    """Raise NotYet unless there are levels + 1 gates at each pixel of a map of the given shape (B, H, W, C)."""
+    if isinstance(gates, list):
+        raise NotYet(f"A list of {len(gates)} came back; one tensor with all gates along its last axis is wanted.")
+    batch, height, width, channels = shape
+    if gates.shape in ((batch, levels + 1), (batch, 1, 1, levels + 1)):
+        raise NotYet("One set of gates for the whole picture. Each pixel should decide for itself: (B, H, W, L + 1).")
+    if gates.shape[:-1] != shape[:-1]:
+        raise NotYet(f"From x of shape {shape} I get gates of shape {gates.shape}; (B, H, W, L + 1) is wanted.")
+    if gates.shape[-1] in (levels * channels, (levels + 1) * channels):
+        raise NotYet("One gate for each channel as well. The paper's are shared by all channels: L + 1 per pixel.")
+    if gates.shape[-1] == levels:
+        raise NotYet(f"I see {levels} gates for {levels} levels; the global average is a level too: L + 1.")
+    if gates.shape[-1] != levels + 1:
+        raise NotYet(f"I see {gates.shape[-1]} gates for {levels} levels; L + 1 are wanted.")
+
+
+@exercise("2.1 gates")
+def judge_gates(answer):
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(scale=3, size=(2, 6, 6, 8)).astype("float32")
+    poked = first.copy()
+    poked[3, 3] += 5.0
+    x = np.stack([first, second, first + second, np.zeros_like(first), poked])
+    gates = call(answer, x, 3)
+    check_gates_shape(gates, x.shape, 3)
+    if np.allclose(gates.sum(axis=-1), 1, atol=1e-4):
+        raise NotYet(
+            "Your gates sum to 1 at every pixel. Is there a softmax? "
+            "The paper's gates are free to all open, or all close."
+        )
+    if np.ptp(gates) < 1e-6 or close(gates[0], gates[1]):
+        raise NotYet("Your gates are the same whatever x is. A pixel's gates should depend on what is there.")
+    if gates.min() >= 0 and gates.max() <= 1:
+        raise NotYet("Your gates all lie between 0 and 1. Is there a sigmoid? A gate may be negative, or large.")
+    if gates.min() >= 0:
+        raise NotYet("None of your gates is negative. Is there a ReLU? Then no level can be subtracted from another.")
+    moved = np.abs(gates[4] - gates[0]).max(axis=-1) > 1e-5
+    if moved.sum() > 1:
+        raise NotYet(
+            f"Moving one pixel of x changes the gates of {moved.sum()} pixels. In eq. (2.2) each pixel's gates come "
+            "from that pixel alone."
+        )
+    if not close(gates[0] + gates[1], gates[2] + gates[3]):
+        raise NotYet("Something bends between x and the gates, an activation perhaps. The paper's are linear: XW + b.")
+    check_gates_shape(call(answer, x, 2), x.shape, 2)
+    return 'Next: what would a softmax cost? Read on, and try gating="softmax" in notebook 09.'
+
+
+def wrong_sums(contexts, gates):
+    """Pairs of a wrong result and what to say about it."""
+    levels = len(contexts)
+    slices = [gates[..., level : level + 1] for level in range(levels)]
+    shape = contexts[0].shape
+    yield sum(contexts) + 0 * slices[0], "The contexts are added up, but the gates are not used."
+    yield sum(slices) + np.zeros(shape), "You add up the gates. Each should be multiplied with its context first."
+    yield (
+        aggregate(contexts, gates) / levels,
+        "A mean where eq. (2.3) has a sum: you divide by the number of levels.",
+    )
+    yield (
+        aggregate(contexts, ops.convert_to_numpy(ops.softmax(gates, axis=-1))),
+        "The gates have gone through a softmax. They are to be used as they come.",
+    )
+    yield aggregate(contexts[:-1], gates), "The last context is missing: the global one counts, and has a gate, too."
+    yield aggregate(contexts, gates[..., ::-1]), "Gates and contexts run in opposite order: gate 0 is for context 0."
+    yield (
+        aggregate(contexts, np.maximum(gates, 0)),
+        "Negative gates have been set to zero. They are meant: they subtract a level.",
+    )
+    yield aggregate(contexts, np.abs(gates)), "Negative gates have lost their sign. With it they subtract a level."
+    yield (
+        aggregate(contexts, gates.mean(axis=(1, 2), keepdims=True)),
+        "You use one gate for the whole picture. Each pixel has its own.",
+    )
+    yield (
+        sum(gates[..., level] * context for level, context in enumerate(contexts)),
+        "The shape is right by accident. gates[..., level] has lost its last axis, so its columns meet the channels.",
+    )
+
+
+@exercise("2.2 aggregate")
+def judge_aggregate(answer):
+    rng = np.random.default_rng(3)
+    contexts = [rng.normal(size=shape).astype("float32") for shape in [(1, 6, 6, 6)] * 2 + [(1, 1, 1, 6)]]
+    gates = rng.normal(size=(1, 6, 6, 3)).astype("float32")
+    result = call(answer, contexts, gates)
+    if isinstance(result, list):
+        raise NotYet(f"A list of {len(result)} came back: the levels are still to be added up.")
+    if result.shape in ((1, 6, 6), (1, 6, 6, 1)):
+        raise NotYet(f"The result has shape {result.shape}: the channels have been added up too. Sum over levels only.")
+    if result.shape != contexts[0].shape:
+        raise NotYet(f"The result has shape {result.shape}; (B, H, W, C) is wanted, here {contexts[0].shape}.")
+    if close(result, aggregate(contexts, gates)):
+        return "That is the second step, whole. Each pixel now has one context, mixed to its own wish."
+    for wrong, message in wrong_sums(contexts, gates):
+        if close(result, wrong):
+            raise NotYet(message)
+    raise NotYet("The shape is right, the numbers are not. At one pixel: gate 0 × context 0 + gate 1 × context 1 + …?")
