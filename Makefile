@@ -40,8 +40,9 @@ notebooks: env-dev  ## run every notebook in place, record its time, tidy its me
 	$(RUN) tools/run_notebooks.py $(ARGS)
 	$(RUN) tools/write_times.py
 
-times: env-dev  ## write the measured times into README.md and the notebooks
+times: env-dev  ## write the measured times and results into README.md, data/README.md and the notebooks
 	$(RUN) tools/write_times.py
+	$(RUN) tools/write_results.py
 
 links: env-dev  ## write the repository's address (pyproject.toml) into badges, set-up cells, README.md and CITATION.cff
 	$(RUN) tools/write_links.py

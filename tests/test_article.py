@@ -120,11 +120,13 @@ def test_the_network_grows_with_the_eighth_power_of_its_input():
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on_another_backend(backend):
+    """This file's tests, and those against the reference implementations."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("started from TensorFlow only")
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "not another_backend", __file__]
+    files = [__file__, str(Path(__file__).with_name("test_parity.py"))]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "not another_backend", *files]
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout[-3000:]

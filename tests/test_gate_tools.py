@@ -134,7 +134,7 @@ BAD = {
     "two set-up cells": (tag(4, "setup"), "tagged setup"),
     "another set-up cell": (replace(1, "import os\n", "import os  # mine\n"), "not the one of the series"),
     "path in source": (set_source(4, "fu.check('/home/me/x', 1)"), "path of one machine: /home/me"),
-    "path in output": (add_output(4, new_output("stream", text="saved in /Users/me/x")), "path of one machine: /Users/me"),
+    "path in output": (add_output(4, new_output("stream", text="in /Users/me/x")), "path of one machine: /Users/me"),
     "bare picture": (add_output(2, new_output("display_data", {"image/png": PNG})), "image/png output has no alt"),
     "picture without alt": (picture('<img src="data:image/png;base64,iVBORw0KGgo=">'), "missing or under 20"),
     "picture with a short alt": (picture('<img alt="plot" src="x.png">'), "'plot'"),

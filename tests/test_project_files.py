@@ -9,6 +9,7 @@ import tomllib
 import pytest
 import yaml
 
+import write_results
 import write_times
 from project_files import ROOT, replace_between, write_text
 from run_notebooks import record
@@ -96,6 +97,10 @@ def test_times_of_a_machine_are_added_to_what_is_known(tmp_path):
     assert list(machines["2 CPU cores"]) == ["00_a", "01_b"]
     assert machines["2 CPU cores"]["01_b"]["seconds"] == 12.3
     assert machines["a GPU"]["01_b"]["keras"].startswith("3.")
+
+
+def test_results_in_the_readmes_are_the_measured_ones():
+    assert [str(path.relative_to(ROOT)) for path, _ in write_results.outdated()] == []
 
 
 def test_text_between_markers_is_replaced():
