@@ -16,6 +16,54 @@ def jit_here():
     return "auto" if keras.distribution.list_devices("gpu") + keras.distribution.list_devices("tpu") else False
 
 
+def warp(images, draws):
+    """Turn signs by up to 12°, shear, scale by up to 15 % and shift by up to 10 %, each image in its own way.
+
+    Args:
+        images: (B, H, W, channels) float32. draws: (6, B) in [−1, 1]: angle, shear, width, height, shift in x, in y.
+
+    Returns:
+        (B, H, W, channels); what comes in from outside is the nearest border pixel.
+    """
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.shape(images)[1:3])
+    angle, shear, wide, tall, right, down = tf.unstack(draws)
+    angle, shear, wide, tall = angle * math.radians(12), shear * 0.1, 1 + 0.15 * wide, 1 + 0.15 * tall
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    a, b = wide * cos, wide * (shear * cos - sin)  # the matrix that says where each output pixel is read
+    c, d = tall * sin, tall * (shear * sin + cos)
+    cx, cy = tf.cast(width - 1, tf.float32) / 2, tf.cast(height - 1, tf.float32) / 2
+    dx, dy = 0.2 * right * cx, 0.2 * down * cy
+    rows = [a, b, cx - a * cx - b * cy + dx, c, d, cy - c * cx - d * cy + dy, tf.zeros_like(a), tf.zeros_like(a)]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),  # (B, 8)
+        output_shape=tf.stack([height, width]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+
+
+def relight(images, draws):
+    """Blur half of the images a little, and change contrast and light by up to a third, each image in its own way.
+
+    Args:
+        images: (B, H, W, channels) float32. draws: (3, B) in [−1, 1]: contrast, light, blur.
+
+    Returns:
+        (B, H, W, channels), 0…255.
+    """
+    import tensorflow as tf
+
+    contrast, light, blur = tf.unstack(tf.reshape(draws, (3, -1, 1, 1, 1)))
+    images += tf.nn.relu(blur) * (tf.nn.avg_pool2d(images, 3, 1, "SAME") - images)
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    images = (images - mean) * tf.exp(0.3 * contrast) + mean * tf.exp(0.3 * light)
+    return tf.clip_by_value(images, 0.0, 255.0)
+
+
 def augment_signs(images, seed):
     """A batch of signs as another camera would have seen them: turned, shifted, scaled, lit, blurred, never mirrored.
 
@@ -30,33 +78,8 @@ def augment_signs(images, seed):
     """
     import tensorflow as tf
 
-    images = tf.cast(images, tf.float32)
-    batch, height, width = tf.unstack(tf.shape(images)[:3])
-    draws = iter(tf.unstack(tf.random.stateless_uniform((9, batch), tf.cast(seed, tf.int32), -1.0, 1.0)))
-
-    angle, shear = next(draws) * math.radians(12), next(draws) * 0.1
-    wide, tall = 1 + 0.15 * next(draws), 1 + 0.15 * next(draws)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    a, b = wide * cos, wide * (shear * cos - sin)  # the matrix that says where each output pixel is read
-    c, d = tall * sin, tall * (shear * sin + cos)
-    cx, cy = tf.cast(width - 1, tf.float32) / 2, tf.cast(height - 1, tf.float32) / 2
-    dx, dy = 0.1 * next(draws) * 2 * cx, 0.1 * next(draws) * 2 * cy
-    zero = tf.zeros_like(a)
-    rows = [a, b, cx - a * cx - b * cy + dx, c, d, cy - c * cx - d * cy + dy, zero, zero]
-    images = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack(rows, axis=1),  # (B, 8)
-        output_shape=tf.stack([height, width]),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
-    contrast, light, blur = (tf.reshape(next(draws), (-1, 1, 1, 1)) for _ in range(3))
-    blurred = tf.nn.avg_pool2d(images, 3, 1, "SAME")
-    images += tf.nn.relu(blur) * (blurred - images)
-    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    images = (images - mean) * tf.exp(0.3 * contrast) + mean * tf.exp(0.3 * light)
-    return tf.clip_by_value(images, 0.0, 255.0)
+    draws = tf.random.stateless_uniform((9, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
+    return relight(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:])
 
 
 def batches(images, labels, classes, batch_size=128, augment=None, seed=0):
@@ -81,20 +104,28 @@ def batches(images, labels, classes, batch_size=128, augment=None, seed=0):
     return tf.data.Dataset.zip(order, draws).map(load, num_parallel_calls=1).prefetch(2)
 
 
+def warmup_cosine(steps, learning_rate):
+    """Learning rates over `steps` steps: up to `learning_rate` in the first tenth, then down to 0 along a cosine."""
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 20,
+        decay_steps=max(1, steps - steps // 10),
+        warmup_target=learning_rate,
+        warmup_steps=max(1, steps // 10),
+    )
+
+
 def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None):
     """Compile `model` for `steps` steps of the recipe; returns it.
 
     AdamW with a warm-up over the first tenth and a cosine down to zero, and no weight decay on biases, norms and γ (all
     that has one axis). With `ema`, a momentum such as 0.998, `train` validates and keeps the weights' moving average.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 20,
-        decay_steps=max(1, steps - steps // 10),
-        warmup_target=learning_rate,
-        warmup_steps=max(1, steps // 10),
-    )
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=weight_decay, global_clipnorm=5.0, use_ema=ema is not None, ema_momentum=ema or 0.0
+        warmup_cosine(steps, learning_rate),
+        weight_decay=weight_decay,
+        global_clipnorm=5.0,
+        use_ema=ema is not None,
+        ema_momentum=ema or 0.0,
     )
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
     model.compile(
@@ -193,3 +224,25 @@ def predict(model, images, batch_size=256):
 def accuracy(model, images, labels):
     """Share of images whose largest logit is their label's: a float in [0, 1]."""
     return float(np.mean(predict(model, images).argmax(-1) == labels))
+
+
+def nearest_neighbour(images, labels, queries):
+    """For each of `queries`, the label of the most similar of `images`: the simplest of classifiers, nothing learned.
+
+    Images are compared as 16×16 brightnesses with mean 0 and length 1.
+
+    Args:
+        images: (N, 32, 32, 3). labels: (N,). queries: (M, 32, 32, 3).
+
+    Returns:
+        (M,) labels.
+    """
+
+    def vectors(pictures):
+        grey = pictures.reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4, 5), dtype="float32").reshape(-1, 256)
+        grey -= grey.mean(axis=1, keepdims=True)
+        return grey / (np.linalg.norm(grey, axis=1, keepdims=True) + 1e-6)
+
+    known, asked = vectors(images), vectors(queries)
+    parts = [asked[i : i + 500] @ known.T for i in range(0, len(asked), 500)]  # (≤ 500, N) each
+    return labels[np.concatenate([part.argmax(axis=1) for part in parts])]

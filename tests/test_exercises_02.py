@@ -40,6 +40,7 @@ WRONG = {
         (lambda x, levels: dense((levels + 1) * x.shape[-1])(x), "One gate for each channel"),
         (lambda x, levels: dense(levels)(x), "I see 3 gates for 3 levels; the global average"),
         (lambda x, levels: dense(levels + 3)(x), "I see 6 gates"),
+        (lambda x, levels: ops.repeat(dense(1)(x), levels + 1, axis=-1), "All gates of a pixel are the same number"),
         (lambda x, levels: dense(levels + 1, activation="softmax")(x), "Is there a softmax?"),
         (lambda x, levels: ops.ones((*x.shape[:-1], levels + 1)), "the same whatever x is"),
         (lambda x, levels: dense(levels + 1, activation="sigmoid")(x), "Is there a sigmoid?"),
@@ -51,7 +52,7 @@ WRONG = {
     "2.2 aggregate": [
         (None, "not solved yet"),
         (lambda contexts, gates: None, "not solved yet"),
-        (lambda contexts, gates: ops.stack(contexts), "stopped with"),
+        (lambda contexts, gates: contexts @ gates, "stopped with"),
         (lambda contexts, gates: [gates[..., i : i + 1] * c for i, c in enumerate(contexts)], "still to be added up"),
         (lambda contexts, gates: ops.sum(aggregate(contexts, gates), axis=-1), "channels have been added up too"),
         (lambda contexts, gates: ops.concatenate([c * gates[..., :1] for c in contexts], -1), "(B, H, W, C) is wanted"),
@@ -68,6 +69,7 @@ WRONG = {
             "one gate for the whole picture",
         ),
         (lambda contexts, gates: sum(gates[..., i] * c for i, c in enumerate(contexts)), "lost its last axis"),
+        (lambda contexts, gates: ops.sum(ops.stack(contexts, -1) * gates[..., None, :], -1), "cannot be stacked"),
         (lambda contexts, gates: 2 * aggregate(contexts, gates), "the numbers are not"),
     ],
 }

@@ -171,7 +171,7 @@ def judge_reach(answer):
         return (
             f"{weights} weights per channel, and {reach} pixels. Cost grows with the square of the size, so equal "
             f"kernels are cheapest; with no limit on levels, fifteen of 3 × 3 would do with {15 * 9}. The paper's "
-            "kernels grow instead, which spends a little more and gives views of very different sizes to choose from."
+            "kernels grow instead, which spends more and gives views of very different sizes to choose from."
         )
     costs = f"Far enough, {reach} pixels, with {weights} weights per channel; fewer will do."
     if levels == 1:

@@ -42,6 +42,8 @@ def judge_gates(answer):
             "Your gates sum to 1 at every pixel. Is there a softmax? "
             "The paper's gates are free to all open, or all close."
         )
+    if np.ptp(gates, axis=-1).max() < 1e-6 < np.ptp(gates):
+        raise NotYet("All gates of a pixel are the same number. Each level needs weights of its own.")
     if np.ptp(gates) < 1e-6 or close(gates[0], gates[1]):
         raise NotYet("Your gates are the same whatever x is. A pixel's gates should depend on what is there.")
     if gates.min() >= 0 and gates.max() <= 1:
@@ -97,7 +99,15 @@ def judge_aggregate(answer):
     rng = np.random.default_rng(3)
     contexts = [rng.normal(size=shape).astype("float32") for shape in [(1, 6, 6, 6)] * 2 + [(1, 1, 1, 6)]]
     gates = rng.normal(size=(1, 6, 6, 3)).astype("float32")
-    result = call(answer, contexts, gates)
+    try:
+        result = call(answer, contexts, gates)
+    except NotYet as reason:
+        if "Pack" in str(reason) or "stack" in str(reason).lower():
+            raise NotYet(
+                "The contexts cannot be stacked: the global one is (B, 1, 1, C), the others (B, H, W, C). Add them up "
+                "one by one, or spread the global one with ops.broadcast_to first."
+            ) from reason
+        raise
     if isinstance(result, list):
         raise NotYet(f"A list of {len(result)} came back: the levels are still to be added up.")
     if result.shape in ((1, 6, 6), (1, 6, 6, 1)):

@@ -1,0 +1,192 @@
+"""The exercises of notebook 03: the product, its parameters, and where attention becomes the dearer one."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from focal_utils.exercises.checking import NotYet, call, exercise
+
+
+def same(answer, other):
+    return answer.shape == other.shape and np.allclose(answer, other, atol=1e-5)
+
+
+def number(answer, *inputs):
+    """The learner's number for `inputs`, or a `NotYet` that says what came instead."""
+    result = call(answer, *inputs)
+    if isinstance(result, list) or result.ndim or not np.issubdtype(result.dtype, np.number):
+        raise NotYet(f"One number is needed here, but {answer.__name__} returned {result!r}.")
+    return float(result)
+
+
+def judge_numbers(answer, cases, right, mistakes):
+    """Compare a learner's function (C, kernels) → number with `right` and with each (wrong function, message).
+
+    Returns the first case with a wrong answer, and that answer, where no message fits; None where all are right.
+    """
+    numbers = [number(answer, dim, list(kernels)) for dim, kernels in cases]
+    for formula, message in [(right, None), *mistakes]:
+        if np.allclose(numbers, [formula(dim, kernels) for dim, kernels in cases], rtol=1e-9):
+            if message:
+                raise NotYet(message)
+            return None
+    return next(item for item in zip(cases, numbers, strict=True) if item[1] != right(*item[0]))
+
+
+@exercise("3.1 modulate")
+def modulate(answer):
+    rng = np.random.default_rng(31)
+    query, context = rng.normal(size=(2, 2, 3, 4, 6)).astype("float32")
+    kernels, biases = rng.normal(size=(2, 6, 6)).astype("float32"), rng.normal(size=(2, 6)).astype("float32")
+    h, proj = (lambda x, k=k, b=b: ops.matmul(x, k) + b for k, b in zip(kernels, biases, strict=True))
+    y = call(answer, *map(ops.convert_to_tensor, (query, context)), h, proj)
+    if isinstance(y, list) or y.shape != query.shape:
+        got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
+        raise NotYet(f"I get {got} for a query of shape {query.shape}; the output has the query's shape.")
+    m = h(context)
+    mistakes = [
+        (proj(query + m), "You add the modulator: every query is shifted by the same amount. Who is silenced by that?"),
+        (query * m, "The product is right, but each channel ends where it began: what mixes the channels afterwards?"),
+        (proj(query * context), "The gathered context meets the query as it is. Which layer makes a modulator of it?"),
+        (proj(h(query * context)), "Here h comes after the product. It makes the modulator, so what does it read?"),
+        (proj(h(query) * context), "h reads the query here. Which of the two tensors is still to become a modulator?"),
+        (proj(query) * m, "proj comes before the product here; it is the last layer. What should it read?"),
+        (query * proj(m), "proj comes before the product here, on the modulator; it is the last layer of all."),
+        (proj(m), "The query has no say in your output. Would two different pixels in one place get the same answer?"),
+        (proj(query * (1 + m)), "You multiply by 1 + m. A modulator of 0 should silence a channel; does yours?"),
+        (proj(query * ops.sigmoid(m)), "Your modulator lies between 0 and 1. Could it flip a sign? It goes in raw."),
+        (proj(query * ops.softmax(m)), "Your modulator sums to 1 over the channels. Must they share? It goes in raw."),
+        (proj(query * ops.tanh(m)), "Your modulator is squashed by a tanh. The paper lets h say any number."),
+    ]
+    for wrong, message in mistakes:
+        if same(y, ops.convert_to_numpy(wrong)):
+            raise NotYet(message)
+    if not same(y, ops.convert_to_numpy(proj(query * m))):
+        raise NotYet("The shape is right, the values are not. Read y = proj(q ⊙ h(z_out)) from the inside out.")
+    return "Six letters of an equation, and the whole of 01 and 02 stand behind one of them."
+
+
+def squares(kernels):
+    return sum(k * k for k in kernels)
+
+
+def count_parameters(c, kernels):
+    return 4 * c**2 + c * (len(kernels) + 1) + c * squares(kernels) + 4 * c + len(kernels) + 1
+
+
+PARAMETER_MISTAKES = [
+    (
+        lambda c, ks: count_parameters(c, ks) - 4 * c - len(ks) - 1,
+        "The biases are missing. Every Dense has one for each of its outputs; the convolutions have none.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) + c * len(ks),
+        "Your depthwise convolutions have biases; the paper's have none.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - c**2 - c,
+        "One C → C projection with its bias is missing. You need four: q, z, h and proj.",
+    ),
+    (
+        lambda c, ks: 3 * c**2 + c * (len(ks) + 1) + c * squares(ks),
+        "This is the paper's formula: three projections, no biases. Our module has proj too, and biases.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - 2 * (c**2 + c),
+        "Two C → C projections with their biases are missing. You need four: q, z, h and proj.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - c - 1,
+        "You have L gates. The global average is a level too, so f says L + 1 of them.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) + (c * c - c) * squares(ks),
+        "Kernels of k²·C² weights mix channels. Depthwise ones keep to their own channel: how many weights is that?",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - (c - 1) * squares(ks),
+        "You count one k×k kernel for all channels. Depthwise means one for each channel.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - c * squares(ks) + c * sum(ks),
+        "You count k weights for a kernel of k×k.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - c * squares(ks),
+        "The depthwise kernels are missing: k×k weights for each channel and level.",
+    ),
+]
+
+
+@exercise("3.2 parameters")
+def parameters(answer):
+    cases = [(12, (3, 5)), (32, (3, 5, 7)), (7, (5,)), (5, ())]
+    wrong = judge_numbers(answer, cases, count_parameters, PARAMETER_MISTAKES)
+    if wrong:
+        (dim, kernels), got = wrong
+        right = count_parameters(dim, kernels)
+        raise NotYet(
+            f"For C = {dim} and kernels {list(kernels)} I count {right:,} and you {got:,.0f}, {got - right:+,.0f}. "
+            "Go through f, the kernels, h and proj: weights, then biases."
+        )
+    return "You can say what a module weighs before you build it; notebook 05 does so for whole networks."
+
+
+def side_above(pixels):
+    """The smallest side of a square of more than `pixels` pixels."""
+    return math.isqrt(math.floor(pixels)) + 1
+
+
+def meeting_point(c, kernels):
+    """Pixels at which both cost the same: 4C² + 2NC = 4C² + C(2L + 3) + CΣk²."""
+    return (2 * len(kernels) + 3 + squares(kernels)) / 2
+
+
+CROSSOVER_MISTAKES = [
+    (
+        lambda c, ks: side_above(2 * meeting_point(c, ks)),
+        "You count N²C for attention. It makes two products of that size: the scores, and the weighted means.",
+    ),
+    (
+        lambda c, ks: math.floor(meeting_point(c, ks)) + 1,
+        "This is a number of pixels, H·W. How long is the side of the smallest square that holds as many?",
+    ),
+    (
+        lambda c, ks: side_above(meeting_point(c, ks)) - 1,
+        "One less than the side I find. At yours, is attention's count really the larger one?",
+    ),
+    (
+        lambda c, ks: math.sqrt(meeting_point(c, ks)),
+        "This is where the two lines meet, between two sides. Which is the first whole side beyond?",
+    ),
+    (
+        lambda c, ks: side_above((2 * len(ks) + 3) / 2),
+        "The depthwise convolutions are missing: CΣk² products at each pixel.",
+    ),
+    (
+        lambda c, ks: side_above(squares(ks) / 2),
+        "The gates are missing: C(2L + 3) products at each pixel, to make them, to weigh with them, and for q ⊙ m.",
+    ),
+    (
+        lambda c, ks: side_above((2 * len(ks) + 3 + sum(ks)) / 2),
+        "You count k products for a k×k kernel.",
+    ),
+    (
+        lambda c, ks: side_above((2 * len(ks) + 3 + c * squares(ks)) / 2),
+        "You count k²·C² for the convolutions. Depthwise ones read one channel: k²·C.",
+    ),
+]
+
+
+@exercise("3.3 crossover")
+def crossover(answer):
+    cases = [(32, (3, 5)), (96, (3, 5, 7)), (16, (3, 5, 7, 9)), (8, (3, 3, 3)), (8, (1, 1, 1))]
+    wrong = judge_numbers(answer, cases, lambda c, ks: side_above(meeting_point(c, ks)), CROSSOVER_MISTAKES)
+    if wrong:
+        (dim, kernels), got = wrong
+        raise NotYet(
+            f"For C = {dim} and kernels {list(kernels)} you say {got:g}. Put that side, and the one below, "
+            "into both formulas: attention must be the dearer one at the first, and not yet at the second."
+        )
+    return "C has dropped out: width makes both dearer alike, and only the size of the map decides."

@@ -1,0 +1,145 @@
+"""The exercises of notebook 04: a block by hand, and a path that is dropped by chance."""
+
+import numpy as np
+from keras import ops
+
+from focal_utils.exercises.checking import NotYet, call, exercise
+
+
+def same(answer, other):
+    return answer.shape == other.shape and np.allclose(answer, ops.convert_to_numpy(other), atol=1e-4)
+
+
+def affine(rng, channels, activation):
+    """A layer for tests: x·K + b on the channels, then an activation."""
+    kernel = (rng.normal(size=(channels, channels)) / channels**0.5).astype("float32")
+    bias = rng.normal(size=channels).astype("float32")
+    return lambda x, **_: activation(ops.matmul(x, kernel) + bias)
+
+
+def scaled_norm(rng, channels):
+    """A LayerNorm for tests, with a scale and an offset of its own."""
+    scale, offset = rng.normal(1, 0.3, (2, channels)).astype("float32")
+
+    def norm(x):
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        return centred / ops.sqrt(ops.mean(centred**2, axis=-1, keepdims=True) + 1e-5) * scale + offset
+
+    return norm
+
+
+@exercise("4.1 block")
+def block(answer):
+    rng = np.random.default_rng(41)
+    x = ops.convert_to_tensor(rng.normal(2, 3, size=(2, 3, 4, 6)).astype("float32"))
+    n1, n2 = scaled_norm(rng, 6), scaled_norm(rng, 6)
+    mod, mlp = affine(rng, 6, ops.tanh), affine(rng, 6, ops.relu)
+    y = call(answer, x, n1, mod, n2, mlp)
+    if isinstance(y, list) or y.shape != x.shape:
+        got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
+        raise NotYet(f"I get {got} for an input of shape {tuple(x.shape)}; a block gives back a map like its input.")
+    half = x + mod(n1(x))
+    mistakes = [
+        (mlp(n2(mod(n1(x)))), "There is no sum in it: this is a plain stack. Where does x itself go on?"),
+        (half, "The first branch is right. And the MLP?"),
+        (x + mlp(n2(x)), "The MLP is right. And the modulation, before it?"),
+        (mlp(n2(half)), "The first sum is right. The second branch needs one too: what is it added to?"),
+        (half + mlp(n2(mod(n1(x)))), "The MLP reads the first branch alone. It should read the sum."),
+        (mod(n1(x)) + mlp(n2(mod(n1(x)))), "The first branch has lost its sum; the second has one."),
+        (half + mlp(n2(x)), "Both branches read the same x, side by side. Should the MLP not see the other's work?"),
+        (x + mlp(n2(half)), "The MLP's branch is added to the block's input. What has the modulation become?"),
+        (half + mlp(half), "The MLP reads its input without a norm. Which one is left over?"),
+        (x + mod(x) + mlp(n2(x + mod(x))), "The modulation reads x without a norm, and it needs one most."),
+        (x + mod(x) + mlp(x + mod(x)), "No norm anywhere. Remember how the modulation answers to twice the input."),
+        (half + mlp(n1(half)), "norm1 is used twice. Every branch has its own."),
+        (post_norm(x, n1, mod, n2, mlp), "Your norms stand after the branches, as in large variants. Here: before."),
+        (n2(n1(x + mod(x)) + mlp(n1(x + mod(x)))), "Your norms stand on the main path, after the sums."),
+        (on_main_path(x, n1, mod, n2, mlp), "x itself goes through the norm before the sum. Should it?"),
+        (swapped(x, n1, mod, n2, mlp), "The MLP comes first here. First look around, then think."),
+    ]
+    for wrong, message in mistakes:
+        if same(y, wrong):
+            raise NotYet(message)
+    if not same(y, half + mlp(n2(half))):
+        raise NotYet("The shape is right, the values are not. Two lines: x = x + branch(norm(x)), one for each.")
+    return "Two lines, and thirty of these can be stacked."
+
+
+def post_norm(x, n1, mod, n2, mlp):
+    x = x + n1(mod(x))
+    return x + n2(mlp(x))
+
+
+def on_main_path(x, n1, mod, n2, mlp):
+    x = n1(x)
+    x = n2(x + mod(x))
+    return x + mlp(x)
+
+
+def swapped(x, n1, mod, n2, mlp):
+    x = x + mlp(n2(x))
+    return x + mod(n1(x))
+
+
+@exercise("4.2 drop path")
+def drop_path(answer):
+    rng = np.random.default_rng(42)
+    x = rng.normal(size=(6, 2, 3, 6)).astype("float32")
+    chance = np.array([0.05, 0.5, 0.15, 0.9, 0.29, 0.7], "float32")
+    rate = 0.3
+    y = call(answer, ops.convert_to_tensor(x), rate, ops.convert_to_tensor(chance))
+    if isinstance(y, list) or y.shape != x.shape:
+        got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
+        raise NotYet(f"I get {got} for an input of shape {x.shape}. Dropped samples stay in the batch, as zeros.")
+    kept = (chance >= rate)[:, None, None, None].astype("float32")
+    columns = (chance >= rate)[None, None, None, :].astype("float32")
+    mistakes = [
+        (x, "Nothing is dropped."),
+        (x / (1 - rate), "Everything is scaled and nothing dropped."),
+        (x * kept, "The right samples are dropped, but the mean has shrunk. What makes up for it?"),
+        (x * (1 - kept), "You keep what should be dropped, and the mean has shrunk. Is u < 0 ever true?"),
+        (x * (1 - kept) / rate, "You keep what should be dropped, and make up for that. At rate 0, what is kept?"),
+        (x * (1 - kept) / (1 - rate), "You keep what should be dropped. The scale is right. At rate 0, what is kept?"),
+        (x * kept / rate, "Scaled by 1/rate. A sample is kept with which probability?"),
+        (x * kept * (1 - rate), "Scaled by 1 − rate, so the mean falls twice. Multiply or divide?"),
+        (x * columns / (1 - rate), "You drop channels: u lies along the last axis. It has one number per sample."),
+        (x * columns, "You drop channels, and the mean has shrunk. u has one number per sample."),
+        (x * kept * len(chance) / kept.sum(), "You divide by the share kept this time, not by its probability."),
+        (x + x * kept / (1 - rate), "x is added. The sum is the block's business; here only the branch goes through."),
+    ]
+    for wrong, message in mistakes:
+        if same(y, wrong):
+            raise NotYet(message)
+    if not same(y, x * kept / (1 - rate)):
+        raise NotYet("Neither all kept nor all dropped samples are right. A kept one is x/(1 − rate), a dropped one 0.")
+    whole = call(answer, ops.convert_to_tensor(x), 0.0, ops.convert_to_tensor(np.zeros(6, "float32")))
+    if not same(whole, x):
+        raise NotYet("Right for rate 0.3. But at rate 0, u = 0 must be kept: is it u > rate, or u ≥ rate?")
+    return "Each sample trains a shorter network, and the mean is that of the long one."
+
+
+@exercise("4.3 drop rates")
+def drop_rates(answer):
+    def rates(rate, depth):
+        got = np.ravel(call(answer, rate, depth)).astype(float)
+        if len(got) != depth:
+            raise NotYet(f"{len(got)} rates for {depth} blocks: one for each.")
+        return got
+
+    got, right = rates(0.3, 7), np.linspace(0, 0.3, 7)
+    mistakes = [
+        (np.full(7, 0.3), "The same rate for every block. The first blocks are the ones that all others stand on."),
+        (right[::-1], "The first block is dropped most. Which one do all others build on?"),
+        (0.3 * np.arange(7) / 7, "The last block gets less than the full rate: from 0 to 6 there are 6 steps, not 7."),
+        (0.3 * np.arange(1, 8) / 7, "The first block is dropped too. It starts at 0."),
+        (0.3 * np.arange(7), "It grows by `rate` at every block, past 1. `rate` is that of the last."),
+        (1 - right, "These are the probabilities of being kept."),
+    ]
+    for wrong, message in mistakes:
+        if np.allclose(got, wrong):
+            raise NotYet(message)
+    if not np.allclose(got, right):
+        raise NotYet(f"For rate 0.3 and 7 blocks you say {np.round(got, 3)}. Equal steps from 0 to 0.3 are wanted.")
+    if not np.allclose(rates(0.3, 1), 0):
+        raise NotYet("Right for 7 blocks. A network of 1 block has only a first one: its rate is 0.")
+    return "For these 7 blocks that is also what `FocalNet(drop_path_rate=…)` hands to its blocks."
