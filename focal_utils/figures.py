@@ -150,6 +150,7 @@ def training_curves(histories, metric="accuracy", title=None):
         if f"val_{metric}" in history:
             ax.plot(epochs, history[f"val_{metric}"], f"C{i}-o", ms=3, label=f"{name}, validation")
     ax.set(xlabel="epoch", ylabel=metric, title=title or "")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return figure

@@ -58,6 +58,7 @@ WRONG = {
         "shape (2, 6)": lambda x, n1, mod, n2, mlp: ops.mean(right_block(x, n1, mod, n2, mlp), axis=(1, 2)),
         "a list of 2": lambda x, n1, mod, n2, mlp: [x, mod(n1(x))],
         "plain stack": lambda x, n1, mod, n2, mlp: mlp(n2(mod(n1(x)))),
+        "One long branch": lambda x, n1, mod, n2, mlp: x + mlp(n2(mod(n1(x)))),
         "And the MLP?": lambda x, n1, mod, n2, mlp: x + mod(n1(x)),
         "And the modulation": lambda x, n1, mod, n2, mlp: x + mlp(n2(x)),
         "what is it added to?": lambda x, n1, mod, n2, mlp: mlp(n2(x + mod(n1(x)))),
@@ -104,7 +105,7 @@ WRONG = {
         "past 1": lambda rate, depth: rate * np.arange(depth),
         "being kept": lambda rate, depth: 1 - np.linspace(0, rate, depth),
         "Equal steps": lambda rate, depth: np.linspace(0, 1, depth) ** 2 * rate,
-        "ZeroDivisionError": lambda rate, depth: [rate * i / (depth - 1) for i in range(depth)],
+        "but not for a network of 1": lambda rate, depth: [rate * i / (depth - 1) for i in range(depth)],
         "1 block has only": lambda rate, depth: [rate] if depth == 1 else np.linspace(0, rate, depth),
     },
 }

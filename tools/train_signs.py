@@ -37,7 +37,7 @@ NETWORK = {
 }
 
 
-def facts(arguments, data, best):
+def facts(arguments, data, best, seconds):
     """How the weights were made, for data/results/gtsrb.json."""
     backend = keras.backend.backend()
     return {
@@ -46,6 +46,7 @@ def facts(arguments, data, best):
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
         ).stdout.strip(),
+        "seconds": round(seconds),
         "seed": arguments.seed,
         "epochs": arguments.epochs,
         "images": {"train": len(data.x_train), "validation": len(data.x_val)},
@@ -66,6 +67,7 @@ def main():
     arguments.run.mkdir(parents=True, exist_ok=True)
     log, best_weights = arguments.run / "log.csv", arguments.run / "best.weights.h5"
 
+    start = time.time()
     data = fu.load_gtsrb()
     print(data, flush=True)
     keras.utils.set_random_seed(arguments.seed)
@@ -84,7 +86,7 @@ def main():
     best.load_weights(best_weights)
     best.save(ROOT / "data" / "weights" / "gtsrb.keras")
     shutil.copy(log, ROOT / "data" / "results" / "gtsrb_log.csv")
-    report = json.dumps(facts(arguments, data, best), indent=2)
+    report = json.dumps(facts(arguments, data, best, time.time() - start), indent=2)
     write_text(ROOT / "data" / "results" / "gtsrb.json", report + "\n")
     print(report)
 

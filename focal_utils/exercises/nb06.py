@@ -16,7 +16,7 @@ def judge_split(answer):
     labels, tracks = np.repeat(np.arange(60) // 12, frames), np.repeat(rng.permutation(60), frames)
     shuffled = rng.permutation(len(labels))
     labels, tracks = labels[shuffled], tracks[shuffled]
-    mask = call(answer, labels, tracks, 0.25)
+    mask = np.asarray(call(answer, labels, tracks, 0.25))
     if np.shape(mask) != labels.shape:
         raise NotYet(f"The result has shape {np.shape(mask)}, {labels.shape} is needed: true or false for each image.")
     if mask.dtype != bool:
@@ -60,6 +60,8 @@ def judge_mirrored(answer):
         for label in pair:
             if not 0 <= label < len(GTSRB_CLASSES):
                 raise NotYet(f"There is no class {label}: they go from 0 to {len(GTSRB_CLASSES) - 1}.")
+        if pair[0] == pair[1] and pair[0] in NO_COUNTERPART:
+            raise NotYet(f"{pair}: a mirror changes this sign, but into none of the 43 classes.")
         if pair[0] == pair[1]:
             raise NotYet(f"{pair}: a sign that stays what it is does no harm. Which become *another* class?")
     given = {frozenset(pair) for pair in pairs}
