@@ -46,11 +46,12 @@ def warp(images, draws):
     )
 
 
-def relight(images, draws):
-    """Blur half of the images a little, and change contrast and light by up to a third, each image in its own way.
+def relight(images, draws, strength=0.3):
+    """Blur half of the images a little, and change contrast and light by factors, each image in its own way.
 
     Args:
         images: (B, H, W, channels) float32. draws: (3, B) in [−1, 1]: contrast, light, blur.
+        strength: the factors lie between e^−strength and e^strength; 0.3: by up to a third.
 
     Returns:
         (B, H, W, channels), 0…255.
@@ -60,11 +61,11 @@ def relight(images, draws):
     contrast, light, blur = tf.unstack(tf.reshape(draws, (3, -1, 1, 1, 1)))
     images += tf.nn.relu(blur) * (tf.nn.avg_pool2d(images, 3, 1, "SAME") - images)
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    images = (images - mean) * tf.exp(0.3 * contrast) + mean * tf.exp(0.3 * light)
+    images = (images - mean) * tf.exp(strength * contrast) + mean * tf.exp(strength * light)
     return tf.clip_by_value(images, 0.0, 255.0)
 
 
-def augment_signs(images, seed):
+def augment_signs(images, seed, light=0.3):
     """A batch of signs as another camera would have seen them: turned, shifted, scaled, lit, blurred, never mirrored.
 
     A mirrored "keep right" is "keep left", so there are no flips; rotation stays within 12°.
@@ -72,6 +73,7 @@ def augment_signs(images, seed):
     Args:
         images: (B, H, W, channels), 0…255, any dtype.
         seed: two integers; the same seed gives the same batch.
+        light: strength of `relight`.
 
     Returns:
         (B, H, W, channels) float32, 0…255.
@@ -79,7 +81,7 @@ def augment_signs(images, seed):
     import tensorflow as tf
 
     draws = tf.random.stateless_uniform((9, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
-    return relight(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:])
+    return relight(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:], light)
 
 
 def batches(images, labels, classes, batch_size=128, augment=None, seed=0):
