@@ -108,6 +108,6 @@ def test_colab_with_no_public_address_says_what_is_missing(content, report):
 @pytest.mark.parametrize("address", [PLACEHOLDER, "https://github.com/someone/focal-modulation"])
 def test_the_cell_is_short_and_installs_nothing(address):
     source = setup_cell(address)
-    assert sum(bool(line.strip()) for line in source.splitlines()) <= 12
+    assert sum(bool(line.strip()) for line in source.splitlines()) <= 14
     assert "pip" not in source.replace("run `make links`", "")
     assert source.index("TF_CPP_MIN_LOG_LEVEL") < source.index("import focal_utils")
