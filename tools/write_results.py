@@ -20,10 +20,6 @@ def percent(share):
     return f"{100 * share:.2f} %"
 
 
-def made_by(facts):
-    return ", then ".join(f"`{command}`" for command in facts["commands"])
-
-
 def results_table(facts):
     """README.md's table: the shipped network among known results on GTSRB's test set, best first."""
     low, high = facts["test_interval"]
@@ -34,7 +30,7 @@ def results_table(facts):
     ]
     lines = [f"| {name} | {shown} |" for _, name, shown in sorted(rows, reverse=True)]
     table = "\n".join([f"| GTSRB, {facts['test_images']:,} test images | accuracy |", "| --- | --- |", *lines])
-    return f"{table}\n\nMade by {made_by(facts)}; tested by `{facts['test_command']}`."
+    return f"{table}\n\nMade by `{facts['command']}`, tested by `{facts['test_command']}`."
 
 
 def weights_card(facts):
@@ -46,11 +42,12 @@ def weights_card(facts):
         "what": f"a FocalNet of {facts['parameters']:,} parameters for 43 kinds of sign: logits from raw 32×32 images",
         "trained on": f"{images['train']:,} of GTSRB's training images; {images['validation']:,} of other tracks chose "
         "the epoch",
-        "recipe": f"{made_by(facts)}: {facts['epochs']} epochs, seed {facts['seed']}; log in results/gtsrb_log.csv",
+        "recipe": f"`{facts['command']}`: {facts['epochs']} epochs, seed {facts['seed']}; log in results/gtsrb_log.csv",
         "machine": f"{facts['machine']}; {versions}; {facts['date']}",
         "validation": f"{percent(facts['validation_accuracy'])}",
         "test": f"{percent(facts['test_accuracy'])} of {facts['test_images']:,} (95 % interval {percent(low)} to "
         f"{percent(high)}), `{facts['test_command']}`; every prediction in results/gtsrb_test.npz",
+        "tried": "an earlier network was tested before this one: results/gtsrb_tried.json",
         "licence": "MIT, as the code; the images it was trained on are not in this repository",
         "limits": "German signs, one to an image, with about 10 % border; whatever else it is shown it calls a sign",
     }
