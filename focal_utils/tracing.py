@@ -1,12 +1,13 @@
-"""What a network computed on the way: gates, contexts and modulators of its focal blocks, and receptive fields."""
+"""What a network computed on the way: gates, contexts and modulators of its focal blocks; and what they change."""
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
 from focal_utils.blocks import FocalBlock
+from focal_utils.layers import FocalModulation
 
 
 class BlockTrace(NamedTuple):
@@ -19,34 +20,117 @@ class BlockTrace(NamedTuple):
     modulator: np.ndarray  # (B, H, W, C)
 
 
-def trace(model, images):
-    """Query, contexts, gates and modulator of every focal block of `model`, in order, for a batch of images.
+def layers_in_order(model):
+    """All layers of a model in order, those inside others too, each before what is inside it."""
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        yield layer
+        yield from layers_in_order(layer)
 
-    Nothing is stored on the model: its graph is cut open before each block, and the block's `parts` are computed again.
+
+def modulations(model):
+    """The focal modulations of a model with the names of their blocks, in the model's own order: {layer: name}.
+
+    Blocks inside nested and subclassed models are found too; a `FocalModulation` outside a block goes by its own name.
+
+    Raises:
+        ValueError: a model without focal modulation.
+    """
+    layers = list(layers_in_order(model))
+    found = {layer: layer.name for layer in layers if isinstance(layer, FocalModulation)}
+    found |= {layer.modulation: layer.name for layer in layers if isinstance(layer, FocalBlock)}
+    if not found:
+        raise ValueError(f"Model {model.name!r} has no FocalBlock among its layers, so there is nothing to trace.")
+    return found
+
+
+@contextmanager
+def intercepted(model, see):
+    """While this lasts, `see(layer, parts)` is handed what each `FocalModulation` computes, and gives what it uses.
+
+    `parts` of the layers is replaced and put back at the end, whatever happens: nothing stays on them.
 
     Args:
-        model: a model whose layers include `FocalBlock`s, such as a `FocalNet`.
+        model: any model with focal modulation, called eagerly meanwhile (a compiled `predict` keeps its old graph).
+        see: a function (layer, `FocalParts`) → `FocalParts`.
+    """
+    layers = list(modulations(model))
+
+    def through(layer):
+        return lambda x: see(layer, type(layer).parts(layer, x))
+
+    try:
+        for layer in layers:
+            object.__setattr__(layer, "parts", through(layer))
+        yield
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("parts", None)
+
+
+def with_gates(layer, parts, gates):
+    """`parts` of a `FocalModulation` as they are with other gates, (B, H, W, L + 1): the modulator follows them."""
+    modulator = layer.h(layer.aggregate(parts.contexts, gates))
+    return parts._replace(gates=gates, modulator=modulator)
+
+
+def run(model, images, edit=None):
+    """One forward pass, its gates edited where asked, and what its focal blocks computed.
+
+    Args:
+        model: a model with focal modulation: loaded, compiled, nested, in mixed precision, on any backend.
         images: (B, H, W, channels), as the model takes them.
+        edit: a function (block name, gates) → gates, both (B, H, W, L + 1) tensors: other gates for the network to use.
+            It may return None, which leaves them alone.
 
     Returns:
-        A list of `BlockTrace`, one for each block.
+        The model's output, a NumPy array, and a list of `BlockTrace`, one for each block in the order of the pass.
 
     Raises:
         ValueError: a model without focal blocks, or images that are not a batch.
     """
-    blocks = [layer for layer in model.layers if isinstance(layer, FocalBlock)]
-    if not blocks:
-        raise ValueError(f"Model {model.name!r} has no FocalBlock among its layers, so there is nothing to trace.")
+    names = modulations(model)
     if np.ndim(images) != 4:
         raise ValueError(
             f"trace takes a batch (B, H, W, channels), but got rank {np.ndim(images)}. One image: image[None]."
         )
-    inputs = keras.Model(model.input, [block.input for block in blocks])(images, training=False)
-    traces = []
-    for block, x in zip(blocks, inputs if isinstance(inputs, list) else [inputs], strict=True):
-        query, contexts, gates, modulator = keras.tree.map_structure(ops.convert_to_numpy, tuple(block.parts(x)))
-        traces.append(BlockTrace(block.name, query, contexts, gates, modulator))
-    return traces
+    seen = []
+
+    def see(layer, parts):
+        gates = edit(names[layer], parts.gates) if edit else None
+        if gates is not None:
+            parts = with_gates(layer, parts, ops.convert_to_tensor(gates, parts.gates.dtype))
+        seen.append((names[layer], parts))
+        return parts
+
+    with intercepted(model, see):
+        output = model(images, training=False)
+
+    def array(tensor):
+        return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+    traces = [
+        BlockTrace(name, array(p.query), [array(context) for context in p.contexts], array(p.gates), array(p.modulator))
+        for name, p in seen
+    ]
+    return array(output), traces
+
+
+def trace(model, images):
+    """Query, contexts, gates and modulator of every focal block of `model`, in order, for a batch of images.
+
+    They are what one plain forward pass used, handed over as it computes them; nothing is computed twice or kept.
+
+    Args:
+        model: any model with focal modulation: loaded, compiled, nested, in mixed precision, on any backend.
+        images: (B, H, W, channels), as the model takes them.
+
+    Returns:
+        A list of `BlockTrace`, one for each block, float32 whatever the model's precision.
+
+    Raises:
+        ValueError: a model without focal blocks, or images that are not a batch.
+    """
+    return run(model, images)[1]
 
 
 def impulse_response(layer, size=33, channels=8, strength=100.0):

@@ -1,0 +1,47 @@
+"""Where a map of the network lies on the picture: the geometry of strides, paddings and receptive fields."""
+
+from typing import NamedTuple
+
+from focal_utils.blocks import FocalBlock, PatchEmbed
+from focal_utils.tracing import layers_in_order
+
+
+class MapGeometry(NamedTuple):
+    """How a focal block's map lies on the picture, in picture pixels; the picture's first pixel covers [0, 1).
+
+    Map pixel j covers [first + stride·j, first + stride·(j + 1)).
+    """
+
+    stride: int
+    first: float
+
+
+def map_geometry(model):
+    """Stride and first edge of every focal block's map: a dict, block name → `MapGeometry`.
+
+    A patch embedding of kernel k, stride s and padding p centres its output pixel j on input pixel s·j + (k − 1)/2 − p.
+    So patches that do not overlap tile the picture from its edge, and overlapping ones (k = 3, s = 2, p = 1) are
+    centred on every second pixel, half a pixel further left. The embeddings of all stages add up.
+
+    Args:
+        model: a model whose only strided layers are `PatchEmbed`s, such as a `FocalNet`.
+    """
+    stride, centre, found = 1, 0.0, {}
+    for layer in layers_in_order(model):
+        if isinstance(layer, PatchEmbed):
+            kernel, step = layer.proj.kernel_size[0], layer.proj.strides[0]
+            before = layer.pad.padding[0][0]
+            centre += stride * ((kernel - 1) / 2 - before)
+            stride *= step
+        elif isinstance(layer, FocalBlock):
+            found[layer.name] = MapGeometry(stride, centre + 0.5 - stride / 2)
+    return found
+
+
+def level_widths(contextualize):
+    """Width in map pixels of what each focal level of a `HierarchicalContext` sees, the global one left out: a list."""
+    widths, reach = [], 0
+    for size in contextualize.kernel_sizes:
+        reach = reach + size - 1 if contextualize.context == "hierarchical" else size - 1
+        widths.append(1 + reach)
+    return widths
