@@ -72,6 +72,12 @@ GTSRB_CLASSES = tuple(row[0] for row in GTSRB_TABLE)
 TRAIN_COUNTS = tuple(row[1] for row in GTSRB_TABLE)
 TEST_COUNTS = tuple(row[2] for row in GTSRB_TABLE)
 
+# What a mirror shows: class → class. Ten signs are their own mirror image, eight change with their partner; the mirror
+# image of any other is no sign.
+MIRRORED = {label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)}
+for _left, _right in ((19, 20), (33, 34), (36, 37), (38, 39)):
+    MIRRORED |= {_left: _right, _right: _left}
+
 
 def validation_mask(labels, tracks, fraction, seed):
     """Choose whole tracks of every class for validation.

@@ -1,87 +1,20 @@
-"""The training recipe: batches, augmentation that keeps signs signs, AdamW with a warm-up and a cosine, a log.
+"""The training recipe: batches, AdamW with a warm-up and a cosine, a log; how images are changed is in `augment.py`.
 
 The recipe follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled
 down to small images. The input pipeline is tf.data, whatever the backend that trains.
 """
 
-import math
 import time
 
 import keras
 import numpy as np
 
+from focal_utils.augment import augment_signs
+
 
 def jit_here():
     """`jit_compile` for this machine: XLA on an accelerator; not on a CPU, where it trains 4 times slower."""
     return "auto" if keras.distribution.list_devices("gpu") + keras.distribution.list_devices("tpu") else False
-
-
-def warp(images, draws):
-    """Turn signs by up to 12°, shear, scale by up to 15 % and shift by up to 10 %, each image in its own way.
-
-    Args:
-        images: (B, H, W, channels) float32. draws: (6, B) in [−1, 1]: angle, shear, width, height, shift in x, in y.
-
-    Returns:
-        (B, H, W, channels); what comes in from outside is the nearest border pixel.
-    """
-    import tensorflow as tf
-
-    height, width = tf.unstack(tf.shape(images)[1:3])
-    angle, shear, wide, tall, right, down = tf.unstack(draws)
-    angle, shear, wide, tall = angle * math.radians(12), shear * 0.1, 1 + 0.15 * wide, 1 + 0.15 * tall
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    a, b = wide * cos, wide * (shear * cos - sin)  # the matrix that says where each output pixel is read
-    c, d = tall * sin, tall * (shear * sin + cos)
-    cx, cy = tf.cast(width - 1, tf.float32) / 2, tf.cast(height - 1, tf.float32) / 2
-    dx, dy = 0.2 * right * cx, 0.2 * down * cy
-    rows = [a, b, cx - a * cx - b * cy + dx, c, d, cy - c * cx - d * cy + dy, tf.zeros_like(a), tf.zeros_like(a)]
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack(rows, axis=1),  # (B, 8)
-        output_shape=tf.stack([height, width]),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
-
-
-def relight(images, draws, strength=0.3):
-    """Blur half of the images a little, and change contrast and light by factors, each image in its own way.
-
-    Args:
-        images: (B, H, W, channels) float32. draws: (3, B) in [−1, 1]: contrast, light, blur.
-        strength: the factors lie between e^−strength and e^strength; 0.3: by up to a third.
-
-    Returns:
-        (B, H, W, channels), 0…255.
-    """
-    import tensorflow as tf
-
-    contrast, light, blur = tf.unstack(tf.reshape(draws, (3, -1, 1, 1, 1)))
-    images += tf.nn.relu(blur) * (tf.nn.avg_pool2d(images, 3, 1, "SAME") - images)
-    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    images = (images - mean) * tf.exp(strength * contrast) + mean * tf.exp(strength * light)
-    return tf.clip_by_value(images, 0.0, 255.0)
-
-
-def augment_signs(images, seed, light=0.3):
-    """A batch of signs as another camera would have seen them: turned, shifted, scaled, lit, blurred, never mirrored.
-
-    A mirrored "keep right" is "keep left", so there are no flips; rotation stays within 12°.
-
-    Args:
-        images: (B, H, W, channels), 0…255, any dtype.
-        seed: two integers; the same seed gives the same batch.
-        light: strength of `relight`.
-
-    Returns:
-        (B, H, W, channels) float32, 0…255.
-    """
-    import tensorflow as tf
-
-    draws = tf.random.stateless_uniform((9, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
-    return relight(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:], light)
 
 
 def batches(images, labels, classes, batch_size=128, augment=None, seed=0):

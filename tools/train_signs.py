@@ -7,6 +7,7 @@ A run that was interrupted goes on from its last whole epoch when it is called a
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -14,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import time
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -23,13 +23,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
+from focal_utils.augment import add_mirrored, augment_signs_strongly, rebalanced  # noqa: E402
+from focal_utils.gtsrb import MIRRORED  # noqa: E402
 from project_files import ROOT, write_text  # noqa: E402
 
 NETWORK = {
     "input_shape": (32, 32, 3),
     "classes": 43,
     "embed_dim": 32,
-    "depths": (1, 2, 2),
+    "depths": (1, 3, 2),
     "focal_levels": (3, 2, 1),
     "patch_size": 2,
     "use_conv_embed": True,
@@ -38,6 +40,13 @@ NETWORK = {
     "name": "gtsrb",
 }
 RECIPE = {"learning_rate": 3e-3, "label_smoothing": 0.1, "ema": 0.995}
+
+
+def enriched(data):
+    """The data with mirror images added where they are signs, and rare classes repeated; validation as it was."""
+    images, labels = add_mirrored(data.x_train, data.y_train, MIRRORED)
+    rows = rebalanced(labels)
+    return dataclasses.replace(data, x_train=images[rows], y_train=labels[rows])
 
 
 def facts(arguments, data, best, seconds):
@@ -66,10 +75,9 @@ def facts(arguments, data, best, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--light", type=float, default=0.6, help="strength of the changes of light and contrast")
     parser.add_argument("--run", type=Path, required=True, help="folder for the log, the backup and the best weights")
     arguments = parser.parse_args()
     arguments.run.mkdir(parents=True, exist_ok=True)
@@ -81,10 +89,10 @@ def main():
     keras.utils.set_random_seed(arguments.seed)
     fu.train(
         fu.FocalNet(**NETWORK),
-        data,
+        enriched(data),
         arguments.epochs,
         arguments.batch_size,
-        augment=partial(fu.training.augment_signs, light=arguments.light),
+        augment=augment_signs_strongly,
         seed=arguments.seed,
         log=log,
         best=best_weights,
