@@ -181,7 +181,8 @@ def _sample(labels, inverse, size, wanted):
         weight = (share * texel[..., 3] * np.float32(1 / 255))[..., None]
         alpha += weight
         colour += weight * texel[..., :3]
-    return colour, alpha
+    inside = ((np.abs(u / w) <= 1) & (np.abs(v / w) <= 1))[..., None]  # a face's edge does not go on beside it
+    return colour * inside, alpha * inside
 
 
 def _backgrounds(rng, count, size):
