@@ -10,7 +10,7 @@ endif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev lab test test-colab notebooks times links format html clean
+.PHONY: help env env-dev lab test test-browser test-colab notebooks times links format html clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +28,12 @@ test: env-dev  ## lint, unit tests, and every notebook run from a cold start, it
 	@echo "1/3 lint"
 	$(RUN) -m ruff check .
 	@echo "2/3 unit tests"
-	$(RUN) -m pytest tests $(ARGS)
+	$(RUN) -m pytest tests -rs $(ARGS)
 	@echo "3/3 notebooks"
 	$(RUN) -m pytest notebooks $(ARGS)
+
+test-browser: env-dev  ## the explorer in a real JupyterLab and a real Chromium (sudo apt install chromium, or CHROMIUM=path)
+	$(RUN) -m pytest tests/browser -rs -s $(ARGS)
 
 test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
 	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt

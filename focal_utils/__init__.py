@@ -1,6 +1,6 @@
 """Focal modulation in Keras 3: layers, models, data and the tools of the notebook series."""
 
-from focal_utils import article, figures, training
+from focal_utils import article, augment, figures, training
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
 from focal_utils.checkpoints import load_trained
 from focal_utils.costs import count_macs, count_parameters, layer_costs
@@ -8,6 +8,7 @@ from focal_utils.datasets import load_blood_cells, load_gtsrb, load_medmnist, lo
 from focal_utils.downloads import DamagedData, DataNotFound
 from focal_utils.environment import check_environment
 from focal_utils.exercises import check
+from focal_utils.explorer import GateExplorer
 from focal_utils.figures import show
 from focal_utils.gtsrb import GTSRB_CLASSES
 from focal_utils.imagesets import ImageSet
