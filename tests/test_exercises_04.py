@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from focal_utils.exercises import verdict
-from tests.exercise_pages import solution
+from tests.exercise_pages import mistakes_told_apart, solution
 
 
 def right_block(x, n1, mod, n2, mlp):
@@ -119,18 +119,7 @@ def test_right_answers_are_accepted(exercise):
         assert solved, said
 
 
-@pytest.mark.parametrize(
-    ("exercise", "part"), [(exercise, part) for exercise, answers in WRONG.items() for part in answers]
-)
-def test_wrong_answers_are_told_apart(exercise, part):
-    solved, said = verdict(exercise, WRONG[exercise][part])
-    assert not solved and part in said, said
-
-
-@pytest.mark.parametrize("exercise", WRONG)
-def test_no_two_mistakes_get_the_same_message(exercise):
-    messages = {verdict(exercise, answer)[1] for answer in WRONG[exercise].values()}
-    assert len(messages) == len(WRONG[exercise])
+test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)
 
 
 @pytest.mark.parametrize("exercise", WRONG)

@@ -10,6 +10,7 @@ import pytest
 
 from focal_utils.exercises import verdict
 from project_files import ROOT
+from tests.exercise_pages import mistakes_told_apart
 
 NOTEBOOK = ROOT / "notebooks" / "06_train_traffic_signs.ipynb"
 SOLUTION = re.compile(r"<summary>Solution</summary>.*?```python\n(.*?)```", re.DOTALL)
@@ -96,21 +97,4 @@ WRONG = {
         "blue discs": [(19, 20), (33, 34), (38, 39)],
     },
 }
-CASES = [
-    pytest.param(exercise, answer, message, id=f"{exercise}: {message}")
-    for exercise, answers in WRONG.items()
-    for message, answer in answers.items()
-]
-
-
-@pytest.mark.parametrize(("exercise", "answer", "message"), CASES)
-def test_a_wrong_answer_gets_its_own_message(exercise, answer, message):
-    solved, said = verdict(exercise, answer)
-    assert not solved
-    assert message in said, said
-
-
-@pytest.mark.parametrize("exercise", list(WRONG))
-def test_no_two_wrong_answers_get_the_same_message(exercise):
-    messages = [verdict(exercise, answer)[1] for answer in WRONG[exercise].values()]
-    assert len(set(messages)) == len(messages)
+test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)

@@ -8,7 +8,6 @@ import numpy as np
 import focal_utils as fu
 model = fu.load_trained("gtsrb")
 signs = {f"sign {label}": fu.render_sign(label, seed=label) for label in (14, 1, 2, 38, 13, 12, 18, 17)}
-fu.trace(model, np.stack(list(signs.values())[:1]));
 """
 EXPLORER = """
 explorer = fu.GateExplorer(model, signs)
@@ -16,11 +15,16 @@ explorer
 """
 
 
-def run_all(page, address, timeout=120_000):
-    """Open a notebook in JupyterLab, run all its cells, and wait for the explorer: its element."""
+def open_notebook(page, address, timeout=120_000):
+    """Open a notebook in JupyterLab and wait until its kernel is there."""
     page.goto(address)
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=timeout)
     page.get_by_text(re.compile("Python 3.*Idle")).first.wait_for(state="attached", timeout=timeout)
+
+
+def run_all(page, address, timeout=120_000):
+    """Open a notebook in JupyterLab, run all its cells, and wait for the explorer: its element."""
+    open_notebook(page, address, timeout)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     explorer = page.locator("section.fx[data-drawn]")
