@@ -5,18 +5,22 @@ const PART = 1_000_000; // bytes of an upload sent at a time
 function render({ model, el }) {
   const parts = build(model, model.get("still"));
   el.replaceChildren(parts.root);
-  const state = { image: null, blocks: [], plane: null, point: null, shown: null };
+  const state = { image: null, blocks: [], rows: [], plane: null, point: null, shown: null };
   const about = () => model.get("about").blocks[model.get("block")];
 
   /** Unpack what Python sent, then draw it. Until the picture is decoded the old one stays. */
   async function receive() {
     const shown = model.get("shown");
-    const image = await createImageBitmap(await (await fetch(shown.image)).blob());
+    const image = new Image();
+    image.src = shown.image;
+    await image.decode();
     if (shown !== model.get("shown")) return;
     Object.assign(state, { shown, image, blocks: shown.maps.map(unpackBlock) });
-    const names = parts.picture;
-    if (names.tagName === "SELECT") options(names, model.get("names"), model.get("picture"));
-    parts.name.textContent = `${model.get("names")[shown.picture]}, as the network reads it: ${image.width}×${image.height} pixels`;
+    const chooser = parts.picture;
+    const names = model.get("names");
+    if (chooser.tagName === "SELECT") options(chooser, names, model.get("picture"));
+    else Object.assign(chooser, { value: model.get("picture"), max: names.length - 1 });
+    parts.name.textContent = `${names[shown.picture]}, as the network reads it: ${image.width}×${image.height} pixels`;
     draw();
     predictions();
     tell();
@@ -52,9 +56,11 @@ function render({ model, el }) {
   /** One row for each level of the block: its name, its gate at the pixel as a bar, its switch. */
   function levelRows(block) {
     const modes = model.get("switches")[block.name] ?? block.levels.map(() => "on");
-    const key = JSON.stringify([block.name, modes]);
-    if (parts.levels.dataset.key === key) return;
-    parts.levels.dataset.key = key;
+    if (parts.levels.dataset.block === block.name) {
+      state.rows.forEach(({ select }, level) => (select.value = modes[level])); // a switch that has the focus keeps it
+      return;
+    }
+    parts.levels.dataset.block = block.name;
     state.rows = block.levels.map((name, level) => {
       const fill = element("div", { className: "fx-fill" });
       const value = element("td", { className: "fx-value", textContent: "–" });
@@ -63,7 +69,7 @@ function render({ model, el }) {
       const seen = level < block.widths.length ? `sees ${block.widths[level] * block.stride} px` : "sees all";
       const head = element("th", { scope: "row" }, name, element("small", { textContent: ` ${seen}` }));
       const line = element("tr", {}, head, element("td", {}, element("div", { className: "fx-track" }, fill)), value, element("td", {}, select));
-      return { line, fill, value };
+      return { line, fill, value, select };
     });
     parts.levels.replaceChildren(...state.rows.map(({ line }) => line));
   }

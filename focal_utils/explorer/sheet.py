@@ -37,6 +37,7 @@ def contact_sheet(image, traces, blocks):
         bar.ax.set_yticklabels([name.removeprefix("level ") for name in names], fontsize=6)
         drawn = over(row[-1], np.linalg.norm(trace.modulator[0], axis=-1), image, block, cmap=AMOUNT, vmin=0)
         figure.colorbar(drawn, ax=row[-1], shrink=0.8).ax.tick_params(labelsize=6)
+    figure.supxlabel("gates have no unit; those of a block share one scale, centred on zero", fontsize=8)
     titles = ["picture", *(f"gate\n{name}" for name in names), "level that\ncontributes most", "modulator\nL2 norm"]
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title, fontsize=8)

@@ -87,6 +87,9 @@ class GateExplorer(anywidget.AnyWidget):
         self.observe(self._show, ["picture", "switches"])
         self.on_msg(self._receive)
 
+    def __repr__(self):
+        return f"<GateExplorer of {self._model.name}: {len(self.names)} pictures, {len(self.about['blocks'])} blocks>"
+
     def add(self, picture, name=None):
         """Add a picture and show it.
 

@@ -168,6 +168,10 @@ def test_keyboard_alone(explorer):
     control(explorer, "Block").focus()
     second = control(explorer, "Block").locator("option").nth(1).inner_text()
     milliseconds(explorer, lambda: explorer.page.keyboard.press("ArrowDown"), "block", second)
+    switch = explorer.locator("tbody select").first
+    switch.focus()
+    milliseconds(explorer, lambda: explorer.page.keyboard.press("End"), "switched", 1)
+    assert switch.input_value() == "off" and switch.evaluate("(select) => select === document.activeElement")
     unlabelled = explorer.evaluate(
         "(root) => [...root.querySelectorAll('input, select, button')]"
         ".filter((c) => !c.labels?.length && !c.ariaLabel && !c.textContent).length"
