@@ -84,7 +84,11 @@ WRONG = {
         "mean energy in the box": lambda energy, inside: (energy * inside).sum(axis=(1, 2)) / inside.sum(axis=(1, 2)),
         "Chance is a share": lambda energy, inside: ratio(energy, inside) / inside[0].size,
         "taken whole": halves,
-        "yours is": lambda energy, inside: ratio(energy**2, inside),
+        "touches was taken whole": lambda energy, inside: ratio(energy, (inside > 0.0).astype(float)),
+        "squared it again": lambda energy, inside: ratio(energy**2, inside),
+        "inside with outside": lambda energy, inside: (energy * inside).sum(axis=(1, 2))
+        / (energy * (1 - inside)).sum(axis=(1, 2)),
+        "yours is": lambda energy, inside: ratio(energy**3, inside),
     },
 }
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)

@@ -35,6 +35,7 @@ SCALES = [0.3, 0.37, 0.44, 0.51, 0.58, 0.65, 0.72, 0.79, 0.86, 0.93]  # the sign
 POSES = 4  # of each class, at every size or place
 PLACES = [(x, y) for y in (0.28, 0.72) for x in (0.28, 0.72)]  # the sign's centre, shares of the side
 MOVED_SCALE = 0.4
+FEW = 5  # untrained networks that all test photographs go through; everything else goes through all of them
 AMOUNTS = {"contribution": probing.contributions, "gate": lambda trace: np.abs(trace.gates)}
 
 
@@ -64,8 +65,8 @@ def size_curves(model, images, masks):
 
 
 def by_class(values):
-    """Means over the poses: (classes · poses, …) → (classes, …)."""
-    return values.reshape(len(RENDERED_CLASSES), POSES, *values.shape[1:]).mean(axis=1)
+    """Means over the poses or places of each class: (classes · poses, …) → (classes, …)."""
+    return values.reshape(len(RENDERED_CLASSES), -1, *values.shape[1:]).mean(axis=1)
 
 
 def measure_sizes(model, untrained):
@@ -158,7 +159,7 @@ def energies(model, images):
         logits, traces = run(model, batch)
         gradient = probing.input_gradient(model, batch, logits.argmax(axis=-1))
         maps = {trace.name: (trace.modulator**2).sum(axis=-1) for trace in traces}
-        maps |= {"gradient": np.abs(gradient).sum(axis=-1), "gradient squared": (gradient**2).sum(axis=-1)}
+        maps |= {"absolute gradient": np.abs(gradient).sum(axis=-1), "squared gradient": (gradient**2).sum(axis=-1)}
         for name, energy in maps.items():
             found.setdefault(name, []).append(energy)
     return {name: np.concatenate(pieces) for name, pieces in found.items()}
@@ -176,20 +177,23 @@ def ratios(model, images, boxes):
     return found
 
 
-def measure_boxes(model, untrained, images, boxes, title):
-    """Part c: which share of the modulator's and the gradient's energy lies in the sign's box, over chance?"""
+def measure_boxes(model, untrained, images, boxes, title, units=lambda values: values):
+    """Part c: which share of the modulator's and the gradient's energy lies in the sign's box, over chance?
+
+    `units` makes of one value for each picture one for each unit that intervals draw anew.
+    """
     found, *others = [ratios(network, images, boxes) for network in track([model, *untrained], title)]
     maps = {}
     for name, (ratio, fixed, most, chance) in found.items():
         maps[name] = {"chance": round(float(chance.mean()), 4), "most_possible": round(float(most.mean()), 4)}
-        maps[name] |= against(ratio, np.stack([other[name][0] for other in others]))
-        maps[name] |= {"same_map_for_all": estimate(fixed), "over_same_map": estimate(ratio - fixed)}
+        maps[name] |= against(units(ratio), np.stack([units(other[name][0]) for other in others]))
+        maps[name] |= {"same_map_for_all": estimate(units(fixed)), "over_same_map": estimate(units(ratio - fixed))}
     best = max(probing.gate_names(model), key=lambda name: maps[name]["trained"]["mean"])
     return {
         "images": len(images),
         "maps": maps,
         "best_block": best,
-        "best_block_over_gradient": estimate(found[best][0] - found["gradient squared"][0]),
+        "best_block_over_gradient": estimate(units(found[best][0] - found["squared gradient"][0])),
     }
 
 
@@ -235,7 +239,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="gtsrb", choices=fu.load_trained(), help="a shipped network of signs")
     parser.add_argument("--images", type=int, help="only so many validation and test images: a quick try")
-    parser.add_argument("--untrained", type=int, default=5, help="how many networks with fresh weights to compare with")
+    parser.add_argument("--untrained", type=int, default=20, help="how many networks with fresh weights to compare")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "results" / "gates.json")
     arguments = parser.parse_args()
     if arguments.images and arguments.out == parser.get_default("out"):
@@ -253,9 +257,10 @@ def main():
     found = {"size": measure_sizes(model, untrained), "edits": measure_edits(model, data, count)}
     found["boxes"] = {
         "statistic": "share of energy in the sign's box over the share that a flat map has there, picture by picture; "
-        "95 % percentile bootstrap over pictures",
-        "moved_signs": {"scale": MOVED_SCALE} | measure_boxes(model, untrained, *moved_signs(side), "c  moved signs"),
-        "photographs": measure_boxes(model, untrained, data.x_test[:count], boxes, "c  photographs"),
+        "95 % percentile bootstrap over classes for moved signs, over pictures for photographs",
+        "moved_signs": {"scale": MOVED_SCALE, "classes": len(RENDERED_CLASSES)}
+        | measure_boxes(model, untrained, *moved_signs(side), "c  moved signs", by_class),
+        "photographs": measure_boxes(model, untrained[:FEW], data.x_test[:count], boxes, "c  photographs"),
     }
     report = facts(model, path, time.time() - start) | {"untrained_seeds": list(range(len(untrained)))} | found
     write_text(arguments.out, json.dumps(report, indent=1, ensure_ascii=False) + "\n")

@@ -47,7 +47,7 @@ def weights_card(facts):
         "validation": f"{percent(facts['validation_accuracy'])}",
         "test": f"{percent(facts['test_accuracy'])} of {facts['test_images']:,} (95 % interval {percent(low)} to "
         f"{percent(high)}), `{facts['test_command']}`; every prediction in results/gtsrb_test.npz",
-        "tried": "an earlier network was tested before this one: results/gtsrb_tried.json",
+        "tried": "earlier networks were tested before this one: results/gtsrb_tried.json",
         "licence": "MIT, as the code; the images it was trained on are not in this repository",
         "limits": "German signs, one to an image, with about 10 % border; whatever else it is shown it calls a sign",
     }

@@ -66,6 +66,13 @@ def judge_ratio(answer):
         raise NotYet("Chance is a share too: the sum of `inside` over the number of map pixels, its mean.")
     if np.allclose(ratio, (energy * (inside > 0.5)).sum(axis=(1, 2)) / sums[1] / (inside > 0.5).mean(axis=(1, 2))):
         raise NotYet("Map pixels were taken whole or not at all. One that lies partly in the box counts by its part.")
+    touched = inside > 0
+    if np.allclose(ratio, (energy * touched).sum(axis=(1, 2)) / sums[1] / touched.mean(axis=(1, 2))):
+        raise NotYet("Every map pixel that the box touches was taken whole. It counts by its part, `energy * inside`.")
+    if np.allclose(ratio, (energy**2 * inside).sum(axis=(1, 2)) / (energy**2).sum(axis=(1, 2)) / chance):
+        raise NotYet("`energy` is the squared length already; you squared it again.")
+    if np.allclose(ratio, share / (1 - share)):
+        raise NotYet("This compares inside with outside. Compare inside with what a flat map has inside.")
     if not np.allclose(ratio, share / chance):
         raise NotYet(f"For the first picture {share[0] / chance[0]:.4f} is wanted, yours is {ratio[0]:.4f}.")
     return "Next: which map would have the largest ratio possible, and how large is it?"

@@ -1,7 +1,7 @@
 // The explorer's parts: every control with its label, every place where something is written or drawn.
 
 const MANY = 60; // pictures, from which on a number is asked for instead of a list shown
-const MODES = { on: "on", mean: "frozen to its mean", off: "off" };
+const MODES = { on: "on", mean: "frozen: mean over this picture", off: "off" };
 const VIEWS = { gate: "gate of a level", winner: "level that contributes most", modulator: "modulator (L2 norm)", context: "context of a level (L2 norm)" };
 
 const FOCUSABLE = ["SELECT", "INPUT", "BUTTON", "CANVAS"];
@@ -70,15 +70,15 @@ function build(model, still) {
     labelled("Block", parts.block),
     labelled("Show", parts.view),
     labelled("Level", parts.level),
-    labelled("Opacity", parts.opacity),
-    labelled("Bilinear", parts.smooth),
+    labelled("Opacity of the map", parts.opacity),
+    labelled("Smooth (bilinear)", parts.smooth),
   );
   const left = element("div", { className: "fx-left" }, parts.stack, parts.barLabel, parts.bar, parts.barWords, parts.name, parts.message);
   const gates = element(
     "table",
     {},
     element("caption", { textContent: "Gates at the pixel" }),
-    element("thead", {}, element("tr", {}, ...["level", "gate", "", "this level is"].map((text) => element("th", { scope: "col", textContent: text })))),
+    element("thead", {}, element("tr", {}, ...["level", "gate g", "", "share of |g|·‖z‖", "this level is"].map((text) => element("th", { scope: "col", textContent: text })))),
     parts.levels,
   );
   const taken = element(

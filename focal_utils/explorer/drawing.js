@@ -28,7 +28,7 @@ function drawPicture(canvas, image, plane, about, { opacity, smooth }) {
   context.imageSmoothingEnabled = false;
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   context.globalAlpha = opacity;
-  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingEnabled = smooth && plane.kind !== "levels"; // between two levels there is no third
   const corner = about.first * zoom;
   const side = about.stride * zoom;
   context.drawImage(rasterise(plane), corner, corner, plane.width * side, plane.height * side);
@@ -63,10 +63,14 @@ function drawSquares(canvas, zoom, about, point) {
     outline(context, left, top, right - left, bottom - top);
     const text = seen === null ? "global" : String(level + 1);
     const wide = context.measureText(text).width + 6;
+    const atRight = level % 4 === 1 || level % 4 === 2; // each level's number in a corner of its own: they do not collide
+    const atBottom = level % 4 > 1;
+    const x = atRight ? right - wide : left;
+    const y = atBottom ? bottom - 15 : top;
     context.fillStyle = "white";
-    context.fillRect(left, top, wide, 15);
+    context.fillRect(x, y, wide, 15);
     context.fillStyle = "black";
-    context.fillText(text, left + 3, top + 12);
+    context.fillText(text, x + 3, y + 12);
   });
   context.fillStyle = "white";
   context.fillRect(centreX - 4, centreY - 4, 8, 8);
@@ -74,8 +78,8 @@ function drawSquares(canvas, zoom, about, point) {
   context.fillRect(centreX - 2, centreY - 2, 4, 4);
 }
 
-/** Fill the colour bar's canvas, and return the words under it: [left, middle, right]. */
-function drawColourBar(canvas, plane, about) {
+/** Fill the colour bar's canvas, and return the words under it, from left to right. */
+function drawColourBar(canvas, plane, levels) {
   const context = canvas.getContext("2d");
   const low = plane.kind === "signed" ? -plane.limit : 0;
   for (let x = 0; x < canvas.width; x++) {
@@ -84,6 +88,6 @@ function drawColourBar(canvas, plane, about) {
     context.fillStyle = `rgb(${colourOf(plane, value).join(",")})`;
     context.fillRect(x, 0, 1, canvas.height);
   }
-  if (plane.kind === "levels") return about.levels;
+  if (plane.kind === "levels") return levels;
   return plane.kind === "signed" ? [low.toFixed(2), "0", plane.limit.toFixed(2)] : ["0", plane.limit.toFixed(2)];
 }

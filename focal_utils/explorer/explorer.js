@@ -6,6 +6,7 @@ function render({ model, el }) {
   const parts = build(model, model.get("still"));
   el.replaceChildren(parts.root);
   const state = { image: null, blocks: [], rows: [], plane: null, point: null, shown: null };
+  const levels = model.get("about").blocks.map((block) => block.levels).reduce((most, names) => (names.length > most.length ? names : most));
   const about = () => model.get("about").blocks[model.get("block")];
 
   /** Unpack what Python sent, then draw it. Until the picture is decoded the old one stays. */
@@ -38,15 +39,17 @@ function render({ model, el }) {
     parts.level.disabled = view === "winner" || view === "modulator";
     parts.opacity.value = Math.round(100 * model.get("opacity"));
     parts.smooth.checked = model.get("smooth");
-    state.plane = plane(state.blocks[model.get("block")], block, view, level);
+    parts.smooth.disabled = view === "winner";
+    state.plane = plane(state.blocks[model.get("block")], block, view, level, levels);
     drawPicture(parts.canvas, state.image, state.plane, block, { opacity: model.get("opacity"), smooth: model.get("smooth") });
     if (parts.squares.width !== parts.canvas.width || parts.squares.height !== parts.canvas.height) {
       parts.squares.width = parts.canvas.width;
       parts.squares.height = parts.canvas.height;
     }
-    const words = drawColourBar(parts.bar, state.plane, block);
+    const words = drawColourBar(parts.bar, state.plane, levels);
     parts.barWords.replaceChildren(...words.map((word) => element("span", { textContent: word })));
-    parts.barLabel.textContent = state.plane.label;
+    const switched = Object.keys(state.shown.switches).length > 0;
+    parts.barLabel.textContent = state.plane.label + (switched && !model.get("still") ? ", after switching" : "");
     levelRows(block);
     point(state.point);
     const { shown } = state;
@@ -64,12 +67,13 @@ function render({ model, el }) {
     state.rows = block.levels.map((name, level) => {
       const fill = element("div", { className: "fx-fill" });
       const value = element("td", { className: "fx-value", textContent: "–" });
+      const share = element("td", { className: "fx-value", textContent: "–" });
       const select = element("select", { aria: { label: `${name} of ${block.name} is` }, onchange: () => flip(level, select.value) });
       select.append(...Object.entries(MODES).map(([mode, text]) => new Option(text, mode, false, mode === modes[level])));
       const seen = level < block.widths.length ? `sees ${block.widths[level] * block.stride} px` : "sees all";
       const head = element("th", { scope: "row" }, name, element("small", { textContent: ` ${seen}` }));
-      const line = element("tr", {}, head, element("td", {}, element("div", { className: "fx-track" }, fill)), value, element("td", {}, select));
-      return { line, fill, value, select };
+      const line = element("tr", {}, head, element("td", {}, element("div", { className: "fx-track" }, fill)), value, share, element("td", {}, select));
+      return { line, fill, value, share, select };
     });
     parts.levels.replaceChildren(...state.rows.map(({ line }) => line));
   }
@@ -93,11 +97,13 @@ function render({ model, el }) {
     const { row, column } = pixel;
     const gates = pixelOf(maps.gates, row, column);
     const limit = largest(maps.gates.values) || 1;
+    const shares = sharesAt(maps, row, column);
     const best = winnerAt(maps, row, column);
-    state.rows.forEach(({ fill, value, line }, level) => {
-      const share = (50 * gates[level]) / limit;
-      fill.style.left = `${50 + Math.min(share, 0)}%`;
-      fill.style.width = `${Math.abs(share)}%`;
+    state.rows.forEach(({ fill, value, share, line }, level) => {
+      const reach = (50 * gates[level]) / limit;
+      fill.style.left = `${50 + Math.min(reach, 0)}%`;
+      fill.style.width = `${Math.abs(reach)}%`;
+      share.textContent = `${(100 * shares[level]).toFixed(0)} %`;
       fill.classList.toggle("fx-negative", gates[level] < 0);
       value.textContent = gates[level].toFixed(3);
       line.classList.toggle("fx-best", level === best);
@@ -138,7 +144,12 @@ function render({ model, el }) {
     parts.after.hidden = !switched;
     parts.reset.disabled = !switched;
     const changed = switched && before.length && before[0][0] !== after[0][0];
-    parts.verdict.textContent = !switched ? "All levels are on." : changed ? "The prediction has changed." : "The prediction is the same.";
+    const which = model.get("about").blocks.flatMap(({ name, levels: own }) => {
+      const modes = (switches[name] ?? []).map((mode, level) => (mode === "on" ? "" : `${own[level]} ${mode}`)).filter(Boolean);
+      return modes.length ? [`${name}: ${modes.join(", ")}`] : [];
+    });
+    const verdict = changed ? "The prediction has changed." : "The prediction is the same.";
+    parts.verdict.textContent = switched ? `${verdict} Switched: ${which.join("; ")}.` : "All levels are on.";
   }
 
   /** Say what was done to the picture, or what went wrong. */

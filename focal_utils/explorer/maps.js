@@ -26,24 +26,32 @@ function largest(values) {
   return most;
 }
 
-/** The number of the level that contributes most at a pixel: the largest |gate| times the L2 norm of its context. */
-function winnerAt(block, row, column) {
-  const gates = pixelOf(block.gates, row, column);
+/** What each level contributes at a pixel, |gate| times the L2 norm of its context, as shares that add up to 1. */
+function sharesAt(block, row, column) {
   const norms = pixelOf(block.contexts, row, column);
-  let best = 0;
-  for (let level = 1; level < gates.length; level++) {
-    if (Math.abs(gates[level]) * norms[level] > Math.abs(gates[best]) * norms[best]) best = level;
-  }
-  return best;
+  const contributions = pixelOf(block.gates, row, column).map((gate, level) => Math.abs(gate) * norms[level]);
+  const total = contributions.reduce((sum, contribution) => sum + contribution, 0) || 1;
+  return contributions.map((contribution) => contribution / total);
 }
 
-/** One number for each pixel of a block's map, for a view; how it is coloured; and what its colour bar says. */
-function plane(block, about, view, level) {
-  const [height, width, levels] = block.gates.shape;
+/** The number of the level that contributes most at a pixel. */
+function winnerAt(block, row, column) {
+  const shares = sharesAt(block, row, column);
+  return shares.indexOf(Math.max(...shares));
+}
+
+/**
+ * One number for each pixel of a block's map, for a view; how it is coloured; and what its colour bar says. `levels` are
+ * the names of all levels that any block has, so that a level has the same colour everywhere.
+ */
+function plane(block, about, view, level, levels) {
+  const [height, width] = block.gates.shape;
   const every = (pick) => Float32Array.from({ length: height * width }, (_, i) => pick(Math.floor(i / width), i % width));
   const name = about.levels[level];
   if (view === "winner") {
-    return { height, width, kind: "levels", limit: levels - 1, label: "level that contributes most", values: every((r, c) => winnerAt(block, r, c)) };
+    const place = about.levels.map((own) => levels.indexOf(own));
+    const values = every((r, c) => place[winnerAt(block, r, c)]);
+    return { height, width, kind: "levels", limit: levels.length - 1, label: "level that contributes most", values };
   }
   if (view === "modulator") {
     const label = `modulator m: L2 norm over ${about.channels} channels`;

@@ -51,6 +51,11 @@ def point(explorer, x, y, zoom=14):
     picture(explorer).hover(position={"x": x * zoom, "y": y * zoom})
 
 
+def gates_shown(explorer):
+    """The numbers of the gates at the pixel, as written."""
+    return explorer.locator("table").first.locator("tbody tr td:nth-of-type(2)").all_inner_texts()
+
+
 def colour(explorer, x, y, canvas=0, zoom=14):
     """Red, green, blue and opacity of one screen pixel, at a place in picture pixels; canvas 1 holds the squares."""
     script = "(canvas, at) => [...canvas.getContext('2d').getImageData(at[0], at[1], 1, 1).data]"

@@ -15,6 +15,7 @@ from tests.browser.pages import (
     SETUP,
     colour,
     control,
+    gates_shown,
     milliseconds,
     open_notebook,
     picture,
@@ -58,15 +59,17 @@ def fresh(explorer):
 def test_hover_shows_gates_and_receptive_fields(explorer):
     point(explorer, 15.6, 15.6)
     assert (seen(explorer, "row"), seen(explorer, "column")) == ("8", "8")
-    values = explorer.locator(".fx-value").all_inner_texts()[:4]
+    values = gates_shown(explorer)
     assert len({*values}) == 4 and all(abs(float(value)) < 100 for value in values)
+    shares = explorer.locator("table").first.locator("tbody tr td:nth-of-type(3)").all_inner_texts()
+    assert len(shares) == 4 and abs(sum(float(share.removesuffix(" %")) for share in shares) - 100) <= 2
     assert "Map pixel 9 down, 9 across of 16×16" in explorer.locator(".fx-pixel").inner_text()
     # Level 2 sees 7 map pixels of 2 picture pixels around the centre 16.5: its square goes from 9.5 to 23.5.
     assert colour(explorer, 9.5, 16, canvas=1)[3] > 0 and colour(explorer, 23.5, 16, canvas=1)[3] > 0
     assert colour(explorer, 11.5, 16, canvas=1)[3] == 0
     point(explorer, 3, 3)
     assert (seen(explorer, "row"), seen(explorer, "column")) == ("1", "1")
-    assert explorer.locator(".fx-value").all_inner_texts()[:4] != values
+    assert gates_shown(explorer) != values
 
 
 def test_hover_takes_less_than_a_frame_and_asks_no_kernel(explorer):
@@ -108,13 +111,13 @@ def test_another_block_level_and_view_are_drawn(explorer):
 
 
 def test_opacity_slider_goes_from_picture_to_map(explorer):
-    control(explorer, "Bilinear").set_checked(False)
+    control(explorer, "Smooth (bilinear)").set_checked(False)
     seen_at = {}
     for value in (0, 100):
-        control(explorer, "Opacity").fill(str(value))
+        control(explorer, "Opacity of the map").fill(str(value))
         seen_at[value] = [colour(explorer, x, 16) for x in (4, 12, 20, 28)]
     assert seen_at[0] != seen_at[100]
-    control(explorer, "Opacity").fill("60")
+    control(explorer, "Opacity of the map").fill("60")
 
 
 def test_changes_answer_in_time(explorer):
@@ -288,7 +291,7 @@ def test_one_open_gate_lies_on_its_pixel(chromium, jupyter_lab):
         assert red[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > 0.98
         point(shown, 20.5, 6.5)
         assert (seen(shown, "row"), seen(shown, "column")) == ("3", "10")
-        assert shown.locator(".fx-value").first.inner_text() == "1.000"
+        assert gates_shown(shown)[0] == "1.000"
     finally:
         page.context.close()
 
@@ -305,7 +308,7 @@ def test_page_without_kernel_and_network(chromium, new_page, tmp_path):
     shown = page.locator("section.fx[data-drawn]")
     shown.wait_for(timeout=20_000)
     point(shown, 15.6, 15.6)
-    values = shown.locator(".fx-value").all_inner_texts()[:4]
+    values = gates_shown(shown)
     gates = explorer._examined(0, {})[1][0].gates[0, 8, 8]
     assert np.allclose([float(value) for value in values], gates, atol=2e-3)
     milliseconds(shown, lambda: control(shown, "Picture").select_option("2"), "picture", 2)
