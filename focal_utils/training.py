@@ -4,7 +4,9 @@ The recipe follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight
 down to small images. The input pipeline is tf.data, whatever the backend that trains.
 """
 
+import csv
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -94,6 +96,14 @@ class Progress(keras.callbacks.Callback):
         print(f"epoch {epoch + 1:3d}/{epochs}  {figures}  {speed:4.0f} images/s  {left / 60:5.1f} min left", flush=True)
 
 
+def best_logged(log):
+    """The best validation accuracy in a log of an earlier part of the run, or None: what a later epoch has to beat."""
+    if not log or not Path(log).exists():
+        return None
+    with open(log, newline="") as file:
+        return max((float(row["val_accuracy"]) for row in csv.DictReader(file)), default=None)
+
+
 def train(
     model, data, epochs, batch_size=128, augment=augment_signs, seed=0, log=None, best=None, backup=None, **recipe
 ):
@@ -130,7 +140,12 @@ def train(
     if best:
         callbacks.append(
             keras.callbacks.ModelCheckpoint(
-                best, monitor="val_accuracy", mode="max", save_best_only=True, save_weights_only=True
+                best,
+                monitor="val_accuracy",
+                mode="max",
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=best_logged(log) if backup and Path(best).exists() else None,
             )
         )
     if log:
