@@ -1,15 +1,14 @@
 """One object for one image set, and the files that hold its arrays."""
 
 import lzma
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from focal_utils.downloads import DamagedData
+from focal_utils.paths import whole_file
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,11 +76,5 @@ def read_npz(path, keys):
 
 def write_npz(path, **arrays):
     """Write an uncompressed ``.npz``: complete under its name, or not there at all."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)

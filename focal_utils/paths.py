@@ -1,6 +1,7 @@
 """Where the project's own data, the user's data and the cache are."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 _BESIDE_PACKAGE = Path(__file__).resolve().parent.parent / "data"
@@ -54,3 +55,15 @@ def cache_folder():
     if (_BESIDE_PACKAGE / "README.md").is_file() and os.access(_BESIDE_PACKAGE, os.W_OK):
         return _BESIDE_PACKAGE / "cache"
     return Path.home() / ".cache" / "focal_utils"
+
+
+@contextmanager
+def whole_file(path):
+    """A name beside ``path`` to write to: the file is put in place when all is written, and otherwise not at all."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from keras import ops
 from focal_utils.figures import level_names
 from focal_utils.geometry import map_geometry
 from focal_utils.signs import render_sign
-from focal_utils.tracing import intercepted, modulations, run, with_gates
+from focal_utils.tracing import editing, intercepted, modulations, run
 
 
 def gate_names(model):
@@ -88,13 +88,7 @@ def batched(images, batch_size=256):
 
 def edited_logits(model, images, edit=None, batch_size=256):
     """Logits (N, classes) of the model with edited gates, nothing else kept; `edit` as for `tracing.run`."""
-    names = modulations(model)
-
-    def see(layer, parts):
-        gates = edit(names[layer], parts.gates) if edit else None
-        return parts if gates is None else with_gates(layer, parts, gates)
-
-    with intercepted(model, see):
+    with intercepted(model, editing(model, edit)):
         logits = [ops.convert_to_numpy(model(batch, training=False)) for batch in batched(images, batch_size)]
     return np.concatenate(logits)
 

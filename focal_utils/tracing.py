@@ -73,6 +73,17 @@ def with_gates(layer, parts, gates):
     return parts._replace(gates=gates, modulator=modulator)
 
 
+def editing(model, edit):
+    """The function for `intercepted` that lets `edit` (see `run`) put other gates in place."""
+    names = modulations(model)
+
+    def change(layer, parts):
+        gates = edit(names[layer], parts.gates) if edit else None
+        return parts if gates is None else with_gates(layer, parts, ops.convert_to_tensor(gates, parts.gates.dtype))
+
+    return change
+
+
 def run(model, images, edit=None):
     """One forward pass, its gates edited where asked, and what its focal blocks computed.
 
@@ -93,12 +104,10 @@ def run(model, images, edit=None):
         raise ValueError(
             f"trace takes a batch (B, H, W, channels), but got rank {np.ndim(images)}. One image: image[None]."
         )
-    seen = []
+    seen, change = [], editing(model, edit)
 
     def see(layer, parts):
-        gates = edit(names[layer], parts.gates) if edit else None
-        if gates is not None:
-            parts = with_gates(layer, parts, ops.convert_to_tensor(gates, parts.gates.dtype))
+        parts = change(layer, parts)
         seen.append((names[layer], parts))
         return parts
 

@@ -2,7 +2,7 @@
 
     python tools/make_picture.py
 
-Writes data/results/signs_and_gates.png, and the gate explorer as a page: data/results/gate_explorer.html.
+Writes data/results/signs_and_gates.png.
 """
 
 import os
@@ -23,10 +23,6 @@ def main():
     for ax, name in zip(figure.axes[::5], names, strict=False):
         ax.set_xlabel(name, fontsize=8)
     figure.savefig(ROOT / "data" / "results" / "signs_and_gates.png", dpi=80, facecolor="white")
-
-    labels = (14, 1, 13, 12, 38, 17, 18, 35)
-    shown = {fu.GTSRB_CLASSES[label]: fu.render_sign(label, 32, 0.8, seed=6) for label in labels}
-    fu.GateExplorer(model, shown).to_html(ROOT / "data" / "results" / "gate_explorer.html")
 
 
 if __name__ == "__main__":

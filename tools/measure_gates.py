@@ -11,11 +11,7 @@ import argparse
 import hashlib
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +25,7 @@ from focal_utils import probing  # noqa: E402
 from focal_utils.geometry import map_geometry  # noqa: E402
 from focal_utils.signs import RENDERED_CLASSES  # noqa: E402
 from focal_utils.tracing import run  # noqa: E402
-from project_files import ROOT, write_text  # noqa: E402
+from project_files import ROOT, how_made, write_text  # noqa: E402
 
 SCALES = [0.3, 0.37, 0.44, 0.51, 0.58, 0.65, 0.72, 0.79, 0.86, 0.93]  # the sign's diameter over the picture's side
 POSES = 4  # of each class, at every size or place
@@ -216,19 +212,7 @@ def photograph_boxes(data, count, side):
 
 def facts(model, path, seconds):
     """How the figures were made."""
-    backend = keras.backend.backend()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "seconds": round(seconds),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(keras.distribution.list_devices('gpu'))} GPUs",
-        "versions": {
-            "python": platform.python_version(),
-            "keras": keras.__version__,
-            backend: import_module(backend).__version__,
-        },
+    return how_made(seconds) | {
         "network": model.name,
         "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "gates": probing.gate_names(model),

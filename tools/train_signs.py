@@ -10,12 +10,8 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,7 +21,7 @@ import keras  # noqa: E402
 import focal_utils as fu  # noqa: E402
 from focal_utils.augment import add_mirrored, augment_signs_strongly, rebalanced  # noqa: E402
 from focal_utils.gtsrb import MIRRORED  # noqa: E402
-from project_files import ROOT, write_text  # noqa: E402
+from project_files import ROOT, how_made, write_text  # noqa: E402
 
 NETWORK = {
     "input_shape": (32, 32, 3),
@@ -51,25 +47,12 @@ def enriched(data):
 
 def facts(arguments, data, best, seconds):
     """How the weights were made, for data/results/gtsrb.json."""
-    backend = keras.backend.backend()
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
-        "seconds": round(seconds),
+    return how_made(seconds) | {
         "seed": arguments.seed,
         "epochs": arguments.epochs,
         "images": {"train": len(data.x_train), "validation": len(data.x_val)},
         "parameters": best.count_params(),
         "validation_accuracy": round(fu.accuracy(best, data.x_val, data.y_val), 5),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(keras.distribution.list_devices('gpu'))} GPUs",
-        "versions": {
-            "python": platform.python_version(),
-            "keras": keras.__version__,
-            backend: import_module(backend).__version__,
-        },
     }
 
 

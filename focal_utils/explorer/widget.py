@@ -1,7 +1,6 @@
 """`GateExplorer`: the widget that shows a network's gates over a picture and answers under the mouse."""
 
 import json
-import os
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -15,6 +14,7 @@ from focal_utils.explorer.pictures import fit_picture, picture_array, read_pictu
 from focal_utils.explorer.sheet import contact_sheet
 from focal_utils.gtsrb import GTSRB_CLASSES
 from focal_utils.imagesets import ImageSet
+from focal_utils.paths import whole_file
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text("utf-8") for name in ("maps.js", "drawing.js", "controls.js", "explorer.js"))
@@ -148,12 +148,8 @@ class GateExplorer(anywidget.AnyWidget):
                 f"The page would have {size / 1e6:.1f} MB, and {MOST_BYTES / 1e6:.0f} MB is the limit: "
                 f"{len(numbers)} pictures are too many, so pass fewer as `pictures`."
             )
-        temporary = Path(f"{path}.{os.getpid()}.tmp")
-        try:
+        with whole_file(path) as temporary:
             temporary.write_text(page, "utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def contact_sheet(self):
         """The picture on screen beside all its maps, a row for each block: a `Figure` that says the same on paper."""
@@ -171,18 +167,16 @@ class GateExplorer(anywidget.AnyWidget):
         if key not in self._seen:
             raw, notes = self._pictures[number]
             picture, fitting = fit_picture(picture_array(raw), *self._size)
-            before, traces = examine(self._model, self._batch(picture))
-            after = before
-            if switches:
-                after, traces = examine(self._model, self._batch(picture), switches)
+            (after,), traces = examine(self._model, self._batch(picture), switches)
+            before = self._examined(number, {})[0]["after"] if switches else after
             shown = {
                 "picture": number,
                 "switches": switches,
                 "image": png(picture),
                 "size": list(picture.shape[:2]),
                 "notes": [*notes, *fitting],
-                "before": before[0],
-                "after": after[0],
+                "before": before,
+                "after": after,
                 "maps": [maps(block) for block in traces],
             }
             self._seen[key] = shown, traces, picture
