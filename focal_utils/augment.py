@@ -171,3 +171,57 @@ def rebalanced(labels, power=0.5):
     counts = np.bincount(labels)
     repeats = np.round((counts.max() / counts[labels]) ** power).astype(int)
     return np.repeat(np.arange(len(labels)), repeats)
+
+
+def turn_over(images, draws):
+    """Mirror and transpose images, each in one of the 8 ways that keep a square a square: no side is up.
+
+    Args:
+        images: (B, H, H, channels). draws: (3, B) in [−1, 1]: left and right, top and bottom, rows and columns.
+    """
+    import tensorflow as tf
+
+    across, over, turned = tf.unstack((draws > 0)[:, :, None, None, None])  # (B, 1, 1, 1) each
+    images = tf.where(across, images[:, :, ::-1], images)
+    images = tf.where(over, images[:, ::-1], images)
+    return tf.where(turned, tf.transpose(images, (0, 2, 1, 3)), images)
+
+
+def augment_cells(images, seed, light=0.2, colour=0.1):
+    """A batch of cells as another smear would have shown them: turned over, moved, scaled, lit and stained otherwise.
+
+    Args:
+        images: (B, H, H, channels), 0…255, any dtype.
+        seed: two integers; the same seed gives the same batch.
+        light: strength of `relight`. colour: strength of `tint`.
+
+    Returns:
+        (B, H, H, channels) float32, 0…255.
+    """
+    import tensorflow as tf
+
+    channels = images.shape[-1]
+    draws = tf.random.stateless_uniform((12 + channels, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
+    images = turn_over(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:9])
+    return relight(tint(images, draws[12:], colour), draws[9:12], light)
+
+
+def augment_ultrasound(images, seed, light=0.3):
+    """A batch of ultrasound images as another probe would have made them: mirrored, moved, scaled, lit, partly covered.
+
+    Left and right are exchanged, top and bottom are not: sound comes from above.
+
+    Args:
+        images: (B, H, W, channels), 0…255, any dtype.
+        seed: two integers; the same seed gives the same batch.
+        light: strength of `relight`.
+
+    Returns:
+        (B, H, W, channels) float32, 0…255.
+    """
+    import tensorflow as tf
+
+    draws = tf.random.stateless_uniform((16, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
+    images = warp(tf.cast(images, tf.float32), draws[:6])
+    images = tf.where((draws[6] > 0)[:, None, None, None], images[:, :, ::-1], images)
+    return cover(relight(images, draws[7:10], light), draws[10:16])

@@ -70,7 +70,7 @@ class Mlp(keras.layers.Layer):
     def __init__(self, dim, mlp_ratio=4.0, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
-        self.fc1 = dense(int(dim * mlp_ratio), name="fc1", **policy)
+        self.fc1 = dense(int(dim * mlp_ratio), activation=gelu, name="fc1", **policy)
         self.fc2 = dense(dim, name="fc2", **policy)
         self.dropout = keras.layers.Dropout(dropout, **policy)
         self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout}
@@ -80,7 +80,7 @@ class Mlp(keras.layers.Layer):
         self.fc2.build((*input_shape[:-1], self.fc1.units))
 
     def call(self, x, training=None):
-        x = self.dropout(gelu(self.fc1(x)), training=training)  # (B, H, W, ratio·C)
+        x = self.dropout(self.fc1(x), training=training)  # (B, H, W, ratio·C)
         return self.dropout(self.fc2(x), training=training)  # (B, H, W, C)
 
     def compute_output_shape(self, input_shape):

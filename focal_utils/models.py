@@ -194,7 +194,7 @@ class FocalNet(keras.Model):
         x = layer_norm(name="norm", dtype=dtype)(x)
         if include_top:
             x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
-            x = dense(classes, name="head", dtype=full)(x)
+            x = dense(classes, keras.layers.Dense, name="head", dtype=full)(x)
         super().__init__(images, x, name=name)
         self.config = config | modulation
 

@@ -59,9 +59,21 @@ def test_cover_hides_one_rectangle(signs):
     assert np.allclose(covered[1:], signs[1:])
 
 
-@pytest.mark.parametrize("strongly", [False, True])
-def test_a_batch_is_fixed_by_its_seed_and_stays_a_batch_of_images(signs, strongly):
-    change = augment.augment_signs_strongly if strongly else augment.augment_signs
+def test_turning_over_gives_all_eight_ways(signs):
+    draws = np.array([[i & 1, i & 2, i & 4] for i in range(8)], "float32").T * 2 - 1  # positive: yes
+    turned = np.asarray(augment.turn_over(np.repeat(signs[:1], 8, axis=0), draws))
+    turns = [np.rot90(signs[0], quarter) for quarter in range(4)]
+    expected = turns + [turn[:, ::-1] for turn in turns]
+    assert np.array_equal(turned[0], signs[0]) and len(np.unique(turned, axis=0)) == 8
+    assert all(any(np.array_equal(way, other) for other in expected) for way in turned)
+
+
+CHANGES = ("augment_signs", "augment_signs_strongly", "augment_cells", "augment_ultrasound")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_batch_is_fixed_by_its_seed_and_stays_a_batch_of_images(signs, name):
+    change = getattr(augment, name)
     first, again, other = (np.asarray(change(signs.astype("uint8"), seed)) for seed in ((1, 2), (1, 2), (1, 3)))
     assert first.shape == signs.shape and first.dtype == np.float32
     assert first.min() >= 0 and first.max() <= 255

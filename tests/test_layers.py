@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, HierarchicalContext, gelu
+from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, HierarchicalContext, dense, gelu
 
 SWITCHES = {
     "paper": {},
@@ -43,6 +43,20 @@ def reach(layer, size=31, dim=3):
     level = layer.focal_level - 1
     centre = ops.convert_to_numpy(layer(rows)[level])[:, middle, middle]
     return int((np.abs(centre - ops.convert_to_numpy(layer(x)[level])[0, middle, middle]).max(-1) > 0).sum())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (6, 4)])
+def test_pixel_dense_is_dense(shape):
+    pixels, plain = dense(7, activation=gelu), keras.layers.Dense(7, activation=gelu)
+    x = random(*shape)
+    assert pixels(x).shape == pixels.compute_output_shape(shape) == (*shape[:-1], 7)
+    plain.build(shape)
+    plain.set_weights(pixels.get_weights())
+    np.testing.assert_allclose(pixels(x), plain(x), atol=1e-6)
+    inputs = keras.Input((None, None, 4))
+    network = keras.Model(inputs, pixels(inputs))
+    assert network.output_shape == (None, None, None, 7)
+    np.testing.assert_allclose(network(random(1, 2, 9, 4)), plain(random(1, 2, 9, 4)), atol=1e-6)
 
 
 def test_gelu_is_exact():

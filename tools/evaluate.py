@@ -1,9 +1,11 @@
 """Test a shipped network on its data set's official test images: accuracy with its interval, one command.
 
-    python tools/evaluate.py gtsrb
+    python tools/evaluate.py gtsrb                  the shipped network
+    python tools/evaluate.py bloodcells --runs      every run that tools/train.py has finished, seed by seed
 
-Writes every prediction to data/results/<name>_test.npz (y_true, y_pred, confidence) and the accuracy into
-data/results/<name>.json. Needs the data: FOCAL_DATA_DIR, the cache, or a download.
+The first writes every prediction to data/results/<name>_test.npz (y_true, y_pred, confidence) and the accuracy, alone
+and averaged over views (`views` in recipes.py), into data/results/<name>.json; the second writes
+data/results/<name>_runs.json. Needs the data: FOCAL_DATA_DIR, the cache, or a download.
 """
 
 import argparse
@@ -18,8 +20,9 @@ from keras import ops  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
 from project_files import ROOT, write_text  # noqa: E402
+from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
-LOADERS = {"gtsrb": fu.load_gtsrb}
+RESULTS = ROOT / "data" / "results"
 
 
 def wilson(right, total, z=1.96):
@@ -30,30 +33,64 @@ def wilson(right, total, z=1.96):
     return centre - half, centre + half
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(LOADERS))
-    name = parser.parse_args().name
-    results = ROOT / "data" / "results"
+def averaged(model, images, views):
+    """The mean of the class probabilities over the views of each image (test-time averaging): (N, classes)."""
+    return np.mean([ops.convert_to_numpy(ops.softmax(fu.predict(model, view))) for view in views(images)], axis=0)
 
-    data = LOADERS[name]()
-    logits = fu.predict(fu.load_trained(name), data.x_test)
+
+def test_shipped(name, data):
+    """Test data/weights/<name>.keras; every prediction and the accuracies go to data/results."""
+    model, recipe = fu.load_trained(name), RECIPES[name]
+    logits = fu.predict(model, data.x_test)
     predicted = logits.argmax(-1)
-    confidence = ops.convert_to_numpy(ops.softmax(logits)).max(-1)
     right, total = int((predicted == data.y_test).sum()), len(data.y_test)
     low, high = wilson(right, total)
+    by_views = float(np.mean(averaged(model, data.x_test, recipe.views).argmax(-1) == data.y_test))
+    count = len(recipe.views(data.x_test[:1]))
     print(f"{name}: {right} of {total} test images right, {right / total:.2%} (95 % interval {low:.2%} to {high:.2%})")
+    print(f"averaged over {count} views of each image: {by_views:.2%}")
 
     np.savez_compressed(
-        results / f"{name}_test.npz",
+        RESULTS / f"{name}_test.npz",
         y_true=data.y_test.astype("uint8"),
         y_pred=predicted.astype("uint8"),
-        confidence=confidence.astype("float16"),
+        confidence=ops.convert_to_numpy(ops.softmax(logits)).max(-1).astype("float16"),
     )
-    facts = json.loads((results / f"{name}.json").read_text())
+    facts = json.loads((RESULTS / f"{name}.json").read_text())
     facts |= {"test_accuracy": round(right / total, 5), "test_interval": [round(low, 5), round(high, 5)]}
     facts |= {"test_images": total, "test_command": f"python tools/evaluate.py {name}"}
-    write_text(results / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+    facts |= {"test_accuracy_views": round(by_views, 5), "test_views": count}
+    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+
+
+def test_runs(name, data):
+    """Test the networks of all finished runs of a recipe; one row for each, and mean and spread for each network."""
+    rows, summary = [], {}
+    for network, build in NETWORKS.items():
+        for facts_file in sorted(run_folder(name, network, 0).parent.glob("seed_*/facts.json")):
+            facts, model = json.loads(facts_file.read_text()), build(name, data)
+            model.load_weights(facts_file.with_name("kept.weights.h5"))
+            views = averaged(model, data.x_test, RECIPES[name].views).argmax(-1)
+            facts["test_accuracy"] = round(fu.accuracy(model, data.x_test, data.y_test), 5)
+            facts["test_accuracy_views"] = round(float(np.mean(views == data.y_test)), 5)
+            print(f"{network}, seed {facts['seed']}: {facts['test_accuracy']:.2%}")
+            rows.append(facts)
+        found = [row["test_accuracy"] for row in rows if row["network"] == network]
+        if found:
+            spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
+            summary[network] = {"runs": len(found), "mean": round(float(np.mean(found)), 5)}
+            summary[network] |= {"standard_deviation": spread and round(spread, 5)}
+            print(f"{network}: {summary[network]}")
+    report = {"test_command": f"python tools/evaluate.py {name} --runs", "summary": summary, "runs": rows}
+    write_text(RESULTS / f"{name}_runs.json", json.dumps(report, indent=2) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("--runs", action="store_true", help="test every finished run instead of the shipped network")
+    options = parser.parse_args()
+    (test_runs if options.runs else test_shipped)(options.name, RECIPES[options.name].load())
 
 
 if __name__ == "__main__":

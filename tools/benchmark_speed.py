@@ -1,0 +1,154 @@
+"""Race this project's FocalNet against timm, transformers, Keras' own networks and stock layers, on this machine.
+
+    python tools/benchmark_speed.py [--rounds 12] [--only forward training]
+
+Forward passes of tiny_srf (batch 8, 224×224) and training steps of a network of 1.0 M parameters (batch 128, 32×32), on
+the same images with all cores. Each contender lives in a process of its own, all at once, and they take turns: whatever
+slows the machine down slows down all of them, and the ratios stay. What is not installed is left out and named.
+Writes data/results/speed_forward.json and speed_training.json.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from project_files import ROOT, how_made, write_text
+from speed_contenders import PRODUCT, PRODUCT_OPERATIONS, TASKS, contenders
+
+ENOUGH = 0.7  # seconds: a turn is as many steps as take about as long
+
+
+def work(task, name):
+    """What a contender's process does: build, take one step, then time as many steps as each line of stdin says."""
+    step = contenders(task)[name].build(TASKS[task])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever libraries print is no answer
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            step()
+        print(time.perf_counter() - start, file=answers, flush=True)
+
+
+class Runner:
+    """A contender's process, seen from outside."""
+
+    def __init__(self, task, name, backend):
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "tensorflow"}
+        self.name, self.log = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", task, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=environment,
+        )
+        self.first = self.seconds(1)
+        self.steps = max(1, round(ENOUGH / min(self.seconds(1), self.seconds(1))))
+        self.turns = []
+
+    def seconds(self, steps):
+        """Let it take `steps` steps; how long they took, or RuntimeError where the process has died."""
+        try:
+            print(steps, file=self.process.stdin, flush=True)
+            return float(self.process.stdout.readline())
+        except (BrokenPipeError, ValueError) as error:
+            self.log.seek(0)
+            raise RuntimeError(f"{self.name} failed. The end of what it said:\n{self.log.read()[-800:]}") from error
+
+    def turn(self):
+        self.turns.append(self.seconds(self.steps) / self.steps)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def race(task, rounds):
+    """Seconds a step in each round, name → list; seconds of the first step, name → number; names of what is missing."""
+    runners, missing = [], []
+    for name, contender in contenders(task).items():
+        if not all(importlib.util.find_spec(module) for module in contender.modules):
+            missing.append(name)
+            continue
+        runners.append(Runner(task, name, contender.backend))
+        print(f"  {name}: ready after {runners[-1].first:.1f} s", flush=True)
+    for number in range(rounds):
+        for runner in runners[number % len(runners) :] + runners[: number % len(runners)]:
+            runner.turn()
+        print(f"  round {number + 1} of {rounds}", flush=True)
+    for runner in runners:
+        runner.stop()
+    return {r.name: r.turns for r in runners}, {r.name: r.first for r in runners}, missing
+
+
+def summary(task, turns, first, missing):
+    """What is kept: images/s, and ours over each, as median, lowest and highest of the rounds."""
+
+    def spread(values):
+        return [round(value, 3) for value in (statistics.median(values), min(values), max(values))]
+
+    batch, reference = TASKS[task].batch, turns["ours, TensorFlow"]
+    rows = {
+        name: {
+            "images_per_second": spread([batch / seconds for seconds in times]),
+            "ours_over_it": spread([seconds / mine for seconds, mine in zip(times, reference, strict=True)]),
+            "first_step_seconds": round(first[name], 1),
+        }
+        for name, times in turns.items()
+        if name != PRODUCT
+    }
+    return {"contenders": rows, "not_installed": missing} | floor(task, turns)
+
+
+def floor(task, turns):
+    """How near to what a plain matrix product of as many operations would take: a forward pass, or three for a step."""
+    import focal_utils as fu
+
+    network = TASKS[task]
+    model = fu.FocalNet((network.size, network.size, 3), network.classes, **network.network)
+    operations = 2 * fu.count_macs(model) * network.batch * (1 if task == "forward" else 3)
+    shares = [
+        operations / PRODUCT_OPERATIONS * product / ours
+        for product, ours in zip(turns[PRODUCT], turns["ours, TensorFlow"], strict=True)
+    ]
+    gigaflops = PRODUCT_OPERATIONS / statistics.median(turns[PRODUCT]) / 1e9
+    return {
+        "parameters": model.count_params(),
+        "matrix_product_gflops": round(gigaflops, 1),
+        "floor_images_per_second": round(network.batch * gigaflops * 1e9 / operations, 2),
+        "ours_over_floor": round(statistics.median(shares), 3),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        return work(*options.worker)
+    for task in options.only:
+        start = time.time()
+        print(f"{task}: {TASKS[task].batch} images of {TASKS[task].size}×{TASKS[task].size}", flush=True)
+        facts = summary(task, *race(task, options.rounds))
+        facts = how_made(time.time() - start) | {"rounds": options.rounds} | facts
+        for name, row in facts["contenders"].items():
+            speed, ratio = row["images_per_second"], row["ours_over_it"]
+            ratios = f"ours {ratio[0]:5.2f} times ({ratio[1]:.2f} to {ratio[2]:.2f})"
+            print(f"  {name:48s} {speed[0]:8.1f} images/s   {ratios}")
+        print(f"  floor {facts['floor_images_per_second']} images/s, ours {facts['ours_over_floor']:.0%} of it")
+        write_text(ROOT / "data" / "results" / f"speed_{task}.json", json.dumps(facts, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

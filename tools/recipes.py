@@ -1,0 +1,115 @@
+"""How the shipped networks are trained: one recipe for each, read by train.py and evaluate.py."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+import focal_utils as fu
+from focal_utils.augment import (
+    add_mirrored,
+    augment_cells,
+    augment_signs_strongly,
+    augment_ultrasound,
+    rebalanced,
+)
+from focal_utils.gtsrb import MIRRORED
+from focal_utils.imagesets import ImageSet
+from peers import resnet18
+from project_files import ROOT
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Data, network and training of one shipped network."""
+
+    load: Callable[[], ImageSet]
+    network: dict  # arguments of FocalNet, besides input_shape, classes and name
+    augment: Callable
+    epochs: int
+    batch_size: int
+    keep: str  # "best": the epoch with the best validation accuracy; "last": the last epoch
+    training: dict  # arguments of compile_model
+    views: Callable  # images → the list of images over which test-time averaging takes the mean
+    enrich: Callable[[ImageSet], ImageSet] = lambda data: data  # before training, training images only
+
+
+def enrich_signs(data):
+    """The data with mirror images added where they are signs, and rare classes repeated; validation as it was."""
+    images, labels = add_mirrored(data.x_train, data.y_train, MIRRORED)
+    rows = rebalanced(labels)
+    return dataclasses.replace(data, x_train=images[rows], y_train=labels[rows])
+
+
+def moved(images):
+    """The images, and each moved by a pixel to the four sides; (N, H, W, C) each."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    height, width = images.shape[1:3]
+    return [padded[:, y : y + height, x : x + width] for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))]
+
+
+def turned(images):
+    """The 8 ways to turn and mirror square images; (N, H, H, C) each."""
+    turns = [np.rot90(images, quarter, axes=(1, 2)) for quarter in range(4)]
+    return turns + [turn[:, :, ::-1] for turn in turns]
+
+
+def mirrored(images):
+    """The images and their mirror images; (N, H, W, C) each."""
+    return [images, images[:, :, ::-1]]
+
+
+SMALL = {
+    "embed_dim": 32,
+    "depths": (1, 3, 2),
+    "focal_levels": (3, 2, 1),
+    "patch_size": 2,
+    "use_conv_embed": True,
+    "drop_path_rate": 0.1,
+}
+RECIPES = {
+    "gtsrb": Recipe(
+        load=fu.load_gtsrb,
+        network=SMALL | {"preprocessing": "per_image"},
+        augment=augment_signs_strongly,
+        epochs=24,
+        batch_size=128,
+        keep="best",
+        training={"learning_rate": 3e-3, "label_smoothing": 0.1, "ema": 0.995},
+        views=moved,
+        enrich=enrich_signs,
+    ),
+    "bloodcells": Recipe(
+        load=fu.load_blood_cells,
+        network=SMALL | {"preprocessing": "imagenet", "drop_path_rate": 0.05},
+        augment=augment_cells,
+        epochs=45,
+        batch_size=64,
+        keep="best",
+        training={"learning_rate": 2e-3, "label_smoothing": 0.05, "ema": 0.995},
+        views=turned,
+    ),
+    "breastmnist": Recipe(
+        load=lambda: fu.load_medmnist("breastmnist"),
+        network=SMALL | {"preprocessing": "per_image", "drop_path_rate": 0.2},
+        augment=augment_ultrasound,
+        epochs=100,
+        batch_size=32,
+        keep="last",
+        training={"learning_rate": 1e-3, "label_smoothing": 0.1, "ema": 0.99},
+        views=mirrored,
+    ),
+}
+
+
+def focalnet(name, data):
+    """The recipe's own network."""
+    return fu.FocalNet(data.image_shape, data.num_classes, name=name, **RECIPES[name].network)
+
+
+NETWORKS = {"focalnet": focalnet, "resnet18": lambda name, data: resnet18(data.image_shape, data.num_classes)}
+
+
+def run_folder(name, network, seed):
+    """Where a run keeps its log, backup and weights."""
+    return ROOT / "data" / "cache" / "runs" / f"{name}_{network}" / f"seed_{seed}"

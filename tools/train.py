@@ -1,0 +1,109 @@
+"""Train a network by its recipe (recipes.py), with one seed or several, and ship the best as data/weights/<name>.keras.
+
+    python tools/train.py gtsrb
+    python tools/train.py breastmnist --seeds 0 1 2 3 4
+    python tools/train.py bloodcells --network resnet18        the same recipe for another network; ships nothing
+
+Everything is chosen by validation: the epoch where the recipe says so, and the seed. The test set is not read here but
+by tools/evaluate.py. A run that was killed, at whatever moment, goes on from its last whole epoch when the same command
+is given again; seeds that are done are not trained again.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import focal_utils as fu  # noqa: E402
+from project_files import ROOT, how_made, write_text  # noqa: E402
+from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
+
+RESULTS = ROOT / "data" / "results"
+
+
+def validate(model, data):
+    """Accuracy and cross-entropy on the validation images, as numbers for a JSON file."""
+    logits = fu.predict(model, data.x_val)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(data.y_val, logits)
+    right = np.mean(logits.argmax(-1) == data.y_val)
+    return {"validation_accuracy": round(float(right), 5), "validation_loss": round(float(loss), 5)}
+
+
+def train_one(name, network, seed, epochs, data):
+    """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json."""
+    recipe, folder = RECIPES[name], run_folder(name, network, seed)
+    if (folder / "facts.json").exists():
+        return json.loads((folder / "facts.json").read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    best, kept = folder / "best.weights.h5", folder / "kept.weights.h5"
+    keras.utils.set_random_seed(seed)
+    model = NETWORKS[network](name, data)
+    richer = recipe.enrich(data)
+    fu.train(
+        model,
+        richer,
+        epochs,
+        recipe.batch_size,
+        augment=recipe.augment,
+        seed=seed,
+        log=folder / "log.csv",
+        best=best,
+        backup=folder / "backup",
+        **recipe.training,
+    )
+    if recipe.keep == "best":
+        model.load_weights(best)
+    model.save_weights(kept)
+    with open(folder / "log.csv", newline="") as file:
+        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+    facts = how_made(seconds) | {
+        "network": network,
+        "seed": seed,
+        "epochs": epochs,
+        "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
+        "parameters": model.count_params(),
+    }
+    facts |= validate(model, data)
+    write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def ship(name, facts, data):
+    """Put the network of a run into data/weights, its log and its facts into data/results."""
+    folder = run_folder(name, facts["network"], facts["seed"])
+    model = NETWORKS[facts["network"]](name, data)
+    model.load_weights(folder / "kept.weights.h5")
+    model.save(ROOT / "data" / "weights" / f"{name}.keras")
+    shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
+    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=list(RECIPES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    options = parser.parse_args()
+    recipe = RECIPES[options.name]
+    data = recipe.load()
+    print(data, flush=True)
+    runs = []
+    for seed in options.seeds:
+        print(f"{options.network}, seed {seed}", flush=True)
+        runs.append(train_one(options.name, options.network, seed, options.epochs or recipe.epochs, data))
+        print(f"validation accuracy {runs[-1]['validation_accuracy']:.4f}", flush=True)
+    chosen = max(runs, key=lambda run: (run["validation_accuracy"], -run["validation_loss"]))
+    if options.network == "focalnet":
+        ship(options.name, chosen, data)
+    print(json.dumps(chosen, indent=2))
+
+
+if __name__ == "__main__":
+    main()
