@@ -30,7 +30,7 @@ def results_table(facts):
     ]
     lines = [f"| {name} | {shown} |" for _, name, shown in sorted(rows, reverse=True)]
     table = "\n".join([f"| GTSRB, {facts['test_images']:,} test images | accuracy |", "| --- | --- |", *lines])
-    return f"{table}\n\nMade by `{facts['command']}`, tested by `{facts['test_command']}`."
+    return f"{table}\n\nMade by `python tools/train.py gtsrb`, tested by `{facts['test_command']}`."
 
 
 # What each shipped network is for, what chose the epoch, and where its use ends.
@@ -74,13 +74,13 @@ def weights_card(name, facts, runs, tried):
     card, images = CARDS[name], facts["images"]
     low, high = facts["test_interval"]
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
-    made = f"`{facts['command']}` at commit {facts['commit']}: {facts['epochs']} epochs, seed {facts['seed']}"
+    made = f"`python tools/train.py {name}`: {facts['epochs']} epochs, seed {facts['seed']}"
     trained = f"{images['train']:,} training images of {card['data']}; {images['validation']:,} {card['chosen']}"
     rows = {
         "what": f"a FocalNet of {facts['parameters']:,} parameters for {card['kinds']}: logits",
         "trained on": trained,
-        "recipe": f"{made}, {facts['seconds'] / 60:.0f} minutes; log in results/{name}_log.csv",
-        "machine": f"{facts['machine']}; {versions}; {facts['date']}",
+        "recipe": f"{made}, {facts['seconds'] / 60:.0f} minutes beside other work; log in results/{name}_log.csv",
+        "machine": f"{facts['machine']}; {versions}; {facts['date']}, after commit {facts['commit']}",
         "validation": percent(facts["validation_accuracy"]),
         "test": f"{percent(facts['test_accuracy'])} of {facts['test_images']:,} (95 % interval {percent(low)} to "
         f"{percent(high)}), `{facts['test_command']}`; every prediction in results/{name}_test.npz",
