@@ -1,6 +1,7 @@
 """Focal modulation in Keras 3: layers, models, data and the tools of the notebook series."""
 
 from focal_utils import article, augment, figures, training
+from focal_utils.attention import SelfAttention, WindowedAttention
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
 from focal_utils.checkpoints import load_trained
 from focal_utils.costs import count_macs, count_parameters, layer_costs

@@ -1,0 +1,57 @@
+"""Write tests/reference/attention/*.npz: what timm's ViT and Swin attention compute with random weights.
+
+    python tools/make_attention_reference.py
+
+needs what make_reference.py needs. Each file holds `input` and `output` (float32, channels last), timm's weights under
+timm's names (`weights/<name>`), and `case`, a JSON string with focal_utils' arguments.
+"""
+
+import json
+import os
+
+import numpy as np
+import torch
+from timm.models.swin_transformer import SwinTransformerBlock
+from timm.models.vision_transformer import Attention
+
+from make_reference import FOLDER, VERSIONS, randomise
+
+GLOBAL = {"global": ({"dim": 12, "num_heads": 3}, (5, 4))}
+WINDOWED = {
+    "windows": ({"dim": 12, "num_heads": 3, "window": 4, "shift": False}, (8, 12)),
+    "windows_shifted": ({"dim": 12, "num_heads": 3, "window": 4, "shift": True}, (8, 12)),
+    "windows_odd_shifted": ({"dim": 8, "num_heads": 2, "window": 3, "shift": True}, (9, 6)),
+}
+
+
+def write(name, arguments, module, x, run):
+    """Run one case and write its file."""
+    with torch.no_grad():
+        output = run(x)
+    case = {"arguments": arguments, "versions": VERSIONS}
+    weights = {key: value for key, value in module.state_dict().items() if "index" not in key and "mask" not in key}
+    arrays = {f"weights/{key}": value.numpy() for key, value in weights.items()}
+    temporary = FOLDER / "attention" / f"{name}.tmp.npz"
+    np.savez_compressed(temporary, case=np.array(json.dumps(case)), input=x.numpy(), output=output.numpy(), **arrays)
+    os.replace(temporary, temporary.with_name(f"{name}.npz"))
+    print(f"{name}: {len(weights)} tensors, output {tuple(output.shape)}")
+
+
+def main():
+    torch.set_num_threads(1)
+    (FOLDER / "attention").mkdir(parents=True, exist_ok=True)
+    for seed, (name, (arguments, size)) in enumerate((GLOBAL | WINDOWED).items()):
+        dim, heads = arguments["dim"], arguments["num_heads"]
+        x = torch.randn((2, *size, dim), generator=torch.Generator().manual_seed(seed))
+        if name in GLOBAL:
+            module = randomise(Attention(dim, heads, qkv_bias=True), seed)
+            write(name, arguments, module, x, lambda x, m=module: m(x.flatten(1, 2)).reshape(x.shape))
+        else:
+            window, shift = arguments["window"], arguments["window"] // 2 * arguments["shift"]
+            block = SwinTransformerBlock(dim, size, heads, window_size=window, shift_size=shift)
+            randomise(block.attn, seed)
+            write(name, arguments, block.attn, x, block.eval()._attn)
+
+
+if __name__ == "__main__":
+    main()
