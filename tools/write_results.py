@@ -33,6 +33,30 @@ def results_table(facts):
     return f"{table}\n\nMade by `python tools/train.py gtsrb`, tested by `{facts['test_command']}`."
 
 
+def speed_table(forward, training):
+    """README.md's table of the race: images/s of each contender, and in brackets how many times as fast ours is."""
+
+    def shown(facts, name):
+        row = facts["contenders"].get(name)
+        return f"{row['images_per_second'][0]:,.1f} ({row['ours_over_it'][0]:.2f})" if row else "–"
+
+    names = list(forward["contenders"] | training["contenders"])
+    lines = [f"| {name} | {shown(forward, name)} | {shown(training, name)} |" for name in names]
+    return "\n".join(
+        [
+            "| images/s, and in brackets ours over it | forward pass, tiny_srf, 8 × 224² "
+            f"| training step, {training['parameters'] / 1e6:.1f} M parameters, 128 × 32² |",
+            "| --- | --- | --- |",
+            *lines,
+            f"| floor: a plain matrix product of as many operations | {forward['floor_images_per_second']:,.1f} "
+            f"| {training['floor_images_per_second']:,.1f} |",
+            "",
+            f"Measured by `python tools/benchmark_speed.py` on {forward['machine']}, {forward['date']}; all in one "
+            "run, by turns.",
+        ]
+    )
+
+
 # What each shipped network is for, what chose the epoch, and where its use ends.
 CARDS = {
     "gtsrb": {
@@ -113,10 +137,17 @@ def weights_cards(results):
 def outdated(root=ROOT):
     """Pairs (path, right text) of the files that do not hold the results."""
     results = root / "data" / "results"
-    signs = results_table(json.loads((results / "gtsrb.json").read_text()))
+    facts = {
+        name: json.loads((results / f"{name}.json").read_text())
+        for name in ("gtsrb", "speed_forward", "speed_training")
+    }
+    signs, speed = results_table(facts["gtsrb"]), speed_table(facts["speed_forward"], facts["speed_training"])
     return changed(
         [
-            (root / "README.md", lambda text: replace_between(text, "results", signs)),
+            (
+                root / "README.md",
+                lambda text: replace_between(replace_between(text, "results", signs), "speed", speed),
+            ),
             (root / "data" / "README.md", lambda text: replace_between(text, "weights", weights_cards(results))),
         ]
     )
