@@ -91,12 +91,19 @@ RECIPES = {
     ),
     "breastmnist": Recipe(
         load=lambda: fu.load_medmnist("breastmnist"),
-        network=SMALL | {"preprocessing": "per_image", "drop_path_rate": 0.2},
+        network=SMALL
+        | {
+            "embed_dim": 24,
+            "depths": (1, 2, 1),
+            "focal_levels": 2,
+            "drop_path_rate": 0.0,
+            "preprocessing": "per_image",
+        },
         augment=augment_ultrasound,
-        epochs=100,
+        epochs=150,
         batch_size=32,
         keep="last",
-        training={"learning_rate": 1e-3, "label_smoothing": 0.1, "ema": 0.99},
+        training={"learning_rate": 3e-3, "label_smoothing": 0.1, "ema": 0.99},
         views=mirrored,
     ),
 }
