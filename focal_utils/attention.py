@@ -70,7 +70,7 @@ class SelfAttention(keras.layers.Layer):
     def heads(self, tokens):
         """Query, key and value, (B, T, heads, d) each, from what `qkv` gives: (B, T, 3·C)."""
         shape = (-1, ops.shape(tokens)[1], 3, self.num_heads, self.dim // self.num_heads)
-        return [part[:, :, 0] for part in ops.split(ops.reshape(tokens, shape), 3, axis=2)]
+        return ops.unstack(ops.reshape(tokens, shape), 3, axis=2)
 
     def attend(self, tokens, bias=None):
         """Attention among tokens: (B, T, 3·C) in, (B, T, C) out."""

@@ -52,8 +52,8 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/cache/runs/*/*/*")}
 
     monkeypatch.setattr(fu, "load_trained", lambda name: model)
-    evaluate.test_shipped("gtsrb", small)
-    evaluate.test_runs("gtsrb", small)
+    evaluate.evaluate_shipped("gtsrb", small)
+    evaluate.evaluate_runs("gtsrb", small)
     facts = json.loads((tmp_path / "data" / "results" / "gtsrb.json").read_text())
     report = json.loads((tmp_path / "data" / "results" / "gtsrb_runs.json").read_text())
     found = [run["test_accuracy"] for run in report["runs"]]

@@ -33,46 +33,49 @@ def wilson(right, total, z=1.96):
     return centre - half, centre + half
 
 
-def averaged(model, images, views):
-    """The mean of the class probabilities over the views of each image (test-time averaging): (N, classes)."""
-    return np.mean([ops.convert_to_numpy(ops.softmax(fu.predict(model, view))) for view in views(images)], axis=0)
+def probabilities(model, images, views):
+    """Class probabilities for each view of the images, the images themselves first: (views, N, classes)."""
+    return np.stack([ops.convert_to_numpy(ops.softmax(fu.predict(model, view))) for view in views(images)])
 
 
-def test_shipped(name, data):
+def share_right(probability, labels):
+    """The share of the images (N, classes) whose most probable class is their label's, to five digits."""
+    return round(float(np.mean(probability.argmax(-1) == labels)), 5)
+
+
+def evaluate_shipped(name, data):
     """Test data/weights/<name>.keras; every prediction and the accuracies go to data/results."""
-    model, recipe = fu.load_trained(name), RECIPES[name]
-    logits = fu.predict(model, data.x_test)
-    predicted = logits.argmax(-1)
+    by_view = probabilities(fu.load_trained(name), data.x_test, RECIPES[name].views)
+    predicted = by_view[0].argmax(-1)
     right, total = int((predicted == data.y_test).sum()), len(data.y_test)
     low, high = wilson(right, total)
-    by_views = float(np.mean(averaged(model, data.x_test, recipe.views).argmax(-1) == data.y_test))
-    count = len(recipe.views(data.x_test[:1]))
+    averaged, count = share_right(by_view.mean(axis=0), data.y_test), len(by_view)
     print(f"{name}: {right} of {total} test images right, {right / total:.2%} (95 % interval {low:.2%} to {high:.2%})")
-    print(f"averaged over {count} views of each image: {by_views:.2%}")
+    print(f"averaged over {count} views of each image: {averaged:.2%}")
 
     np.savez_compressed(
         RESULTS / f"{name}_test.npz",
         y_true=data.y_test.astype("uint8"),
         y_pred=predicted.astype("uint8"),
-        confidence=ops.convert_to_numpy(ops.softmax(logits)).max(-1).astype("float16"),
+        confidence=by_view[0].max(-1).astype("float16"),
     )
     facts = json.loads((RESULTS / f"{name}.json").read_text())
     facts |= {"test_accuracy": round(right / total, 5), "test_interval": [round(low, 5), round(high, 5)]}
     facts |= {"test_images": total, "test_command": f"python tools/evaluate.py {name}"}
-    facts |= {"test_accuracy_views": round(by_views, 5), "test_views": count}
+    facts |= {"test_accuracy_views": averaged, "test_views": count}
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
 
-def test_runs(name, data):
+def evaluate_runs(name, data):
     """Test the networks of all finished runs of a recipe; one row for each, and mean and spread for each network."""
     rows, summary = [], {}
     for network, build in NETWORKS.items():
         for facts_file in sorted(run_folder(name, network, 0).parent.glob("seed_*/facts.json")):
             facts, model = json.loads(facts_file.read_text()), build(name, data)
             model.load_weights(facts_file.with_name("kept.weights.h5"))
-            views = averaged(model, data.x_test, RECIPES[name].views).argmax(-1)
-            facts["test_accuracy"] = round(fu.accuracy(model, data.x_test, data.y_test), 5)
-            facts["test_accuracy_views"] = round(float(np.mean(views == data.y_test)), 5)
+            by_view = probabilities(model, data.x_test, RECIPES[name].views)
+            facts["test_accuracy"] = share_right(by_view[0], data.y_test)
+            facts["test_accuracy_views"] = share_right(by_view.mean(axis=0), data.y_test)
             print(f"{network}, seed {facts['seed']}: {facts['test_accuracy']:.2%}")
             rows.append(facts)
         found = [row["test_accuracy"] for row in rows if row["network"] == network]
@@ -90,7 +93,7 @@ def main():
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--runs", action="store_true", help="test every finished run instead of the shipped network")
     options = parser.parse_args()
-    (test_runs if options.runs else test_shipped)(options.name, RECIPES[options.name].load())
+    (evaluate_runs if options.runs else evaluate_shipped)(options.name, RECIPES[options.name].load())
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ class Recipe:
     augment: Callable
     epochs: int
     batch_size: int
-    keep: str  # "best": the epoch with the best validation accuracy; "last": the last epoch
     training: dict  # arguments of compile_model
     views: Callable  # images → the list of images over which test-time averaging takes the mean
+    keep: str = "best"  # the epoch with the best validation accuracy, or "last", the last epoch
     enrich: Callable[[ImageSet], ImageSet] = lambda data: data  # before training, training images only
 
 
@@ -59,52 +59,38 @@ def mirrored(images):
     return [images, images[:, :, ::-1]]
 
 
-SMALL = {
-    "embed_dim": 32,
-    "depths": (1, 3, 2),
-    "focal_levels": (3, 2, 1),
-    "patch_size": 2,
-    "use_conv_embed": True,
-    "drop_path_rate": 0.1,
-}
+# What all networks share, and the two larger ones besides.
+STEM = {"patch_size": 2, "use_conv_embed": True}
+LARGER = STEM | {"embed_dim": 32, "depths": (1, 3, 2), "focal_levels": (3, 2, 1)}
 RECIPES = {
     "gtsrb": Recipe(
         load=fu.load_gtsrb,
-        network=SMALL | {"preprocessing": "per_image"},
+        network=LARGER | {"preprocessing": "per_image", "drop_path_rate": 0.1},
         augment=augment_signs_strongly,
         epochs=24,
         batch_size=128,
-        keep="best",
         training={"learning_rate": 3e-3, "label_smoothing": 0.1, "ema": 0.995},
         views=moved,
         enrich=enrich_signs,
     ),
     "bloodcells": Recipe(
         load=fu.load_blood_cells,
-        network=SMALL | {"preprocessing": "imagenet", "drop_path_rate": 0.05},
+        network=LARGER | {"preprocessing": "imagenet", "drop_path_rate": 0.05},
         augment=augment_cells,
         epochs=45,
         batch_size=64,
-        keep="best",
         training={"learning_rate": 2e-3, "label_smoothing": 0.05, "ema": 0.995},
         views=turned,
     ),
     "breastmnist": Recipe(
         load=lambda: fu.load_medmnist("breastmnist"),
-        network=SMALL
-        | {
-            "embed_dim": 24,
-            "depths": (1, 2, 1),
-            "focal_levels": 2,
-            "drop_path_rate": 0.0,
-            "preprocessing": "per_image",
-        },
+        network=STEM | {"embed_dim": 24, "depths": (1, 2, 1), "focal_levels": 2, "preprocessing": "per_image"},
         augment=augment_ultrasound,
         epochs=150,
         batch_size=32,
-        keep="last",
         training={"learning_rate": 3e-3, "label_smoothing": 0.1, "ema": 0.99},
         views=mirrored,
+        keep="last",  # 78 validation images do not tell epochs apart
     ),
 }
 

@@ -40,8 +40,8 @@ class Contender(NamedTuple):
 
 
 def keras_forward(task, model, jit=False):
-    """One call of `predict_on_batch`; `jit`: "default" leaves Keras' choice, on a CPU no XLA."""
-    model.compile(**({} if jit == "default" else {"jit_compile": jit}))
+    """One call of `predict_on_batch`; `jit`: whether XLA compiles it, "auto" is Keras' default, on a CPU no XLA."""
+    model.compile(jit_compile=jit)
     return partial(model.predict_on_batch, task.images())
 
 
@@ -49,8 +49,7 @@ def keras_training(task, model, jit=False):
     """One call of `train_on_batch` with Adam, cross-entropy and accuracy."""
     from keras.losses import SparseCategoricalCrossentropy
 
-    options = {} if jit == "default" else {"jit_compile": jit}
-    model.compile("adamw", SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], **options)
+    model.compile("adamw", SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"], jit_compile=jit)
     return partial(model.train_on_batch, task.images(), task.labels())
 
 
@@ -60,7 +59,7 @@ def ours(step, task, dtype=None, jit=False):
     return step(task, fu.FocalNet((task.size, task.size, 3), task.classes, dtype=dtype, **task.network), jit)
 
 
-def stock(step, task, jit="default"):
+def stock(step, task, jit="auto"):
     from peers import stock_focalnet
 
     return step(task, stock_focalnet((task.size, task.size, 3), task.classes, **task.network), jit)

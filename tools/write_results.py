@@ -63,14 +63,14 @@ CARDS = {
         "kinds": "43 kinds of sign, raw 32×32 images",
         "data": "GTSRB",
         "chosen": "images of other tracks chose the epoch",
-        "images": "MIT, as the code; the images it was trained on are not in this repository",
+        "licence": "MIT, as the code; the images it was trained on are not in this repository",
         "limits": "German signs, one to an image, with about 10 % border; whatever else it is shown it calls a sign",
     },
     "bloodcells": {
         "kinds": "8 kinds of blood cell, raw 28×28 images",
         "data": "the blood cells (Acevedo et al. 2020, CC BY 4.0)",
         "chosen": "validation images chose the epoch",
-        "images": "MIT, as the code; trained on images under CC BY 4.0",
+        "licence": "MIT, as the code; trained on images under CC BY 4.0",
         "limits": "single cells of healthy donors, one laboratory, one stain; five test images stand in training too; "
         "not for clinical use",
     },
@@ -78,7 +78,7 @@ CARDS = {
         "kinds": "malignant or not, raw 28×28 grey images",
         "data": "BreastMNIST (CC BY 4.0)",
         "chosen": "validation images chose the seed",
-        "images": "MIT, as the code; trained on images under CC BY 4.0",
+        "licence": "MIT, as the code; trained on images under CC BY 4.0",
         "limits": "156 test images: one of them is 0.64 points; not for clinical use",
     },
 }
@@ -114,7 +114,7 @@ def weights_card(name, facts, runs, tried):
         rows["seeds, test"] = seeds_row(runs)
     if tried:
         rows["tried"] = f"{len(tried)} networks were tested before this one: results/{name}_tried.json"
-    rows |= {"licence": card["images"], "limits": card["limits"]}
+    rows |= {"licence": card["licence"], "limits": card["limits"]}
     return "\n".join([f"| {name}.keras | |", "| --- | --- |", *(f"| {row} | {text} |" for row, text in rows.items())])
 
 
