@@ -107,10 +107,10 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         now, epochs = time.perf_counter(), self.params["epochs"]
         left = (now - self.start) / (epoch + 1 - self.first) * (epochs - epoch - 1)
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name != "learning_rate")
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in logs.items() if name != "learning_rate")
         logs["seconds"] = now - self.epoch_start
         speed = self.images / logs["seconds"]
-        print(f"epoch {epoch + 1:3d}/{epochs}  {figures}  {speed:4.0f} images/s  {left / 60:5.1f} min left", flush=True)
+        print(f"epoch {epoch + 1:3d}/{epochs}  {figures}  {speed:4.0f} images/s  {left / 60:.1f} min left", flush=True)
 
 
 def best_logged(log):
