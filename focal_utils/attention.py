@@ -81,6 +81,10 @@ class SelfAttention(keras.layers.Layer):
             mixed = attend(query, key, value, bias)
         return ops.reshape(mixed, (-1, ops.shape(tokens)[1], self.dim))
 
+    def macs_without_kernel(self, height, width):
+        """Multiply–accumulates of q·kᵀ and of weights·v on a map of height × width pixels: 2·T²·C for T pixels."""
+        return 2 * (height * width) ** 2 * self.dim
+
     def call(self, x, training=None):
         height, width = ops.shape(x)[1:3]
         mixed = self.attend(ops.reshape(self.qkv(x), (-1, height * width, 3 * self.dim)))
@@ -108,12 +112,13 @@ class WindowedAttention(SelfAttention):
     """Self-attention among the pixels of square windows, with a learned bias for each relative position (Swin).
 
     Maps (B, H, W, C) to (B, H, W, C). Sides that are no multiples of the window are filled up with zeros, which take
-    part like pixels, as in Swin; a map that is no larger than one window is one window, without a shift.
+    part like pixels, as in Swin; on a map with a side no longer than the window, windows are that side long and lie
+    without a shift.
 
     Args:
         dim: channels C.
         num_heads: as for `SelfAttention`.
-        window: side of a window in pixels.
+        window: side of a window in pixels; of a smaller map, its shorter side.
         shift: whether windows lie half a window further down and right, so that pixels meet across borders; what is
             wrapped around from the other side of the map is not looked at.
         fused, dropout: as for `SelfAttention`.
@@ -132,48 +137,58 @@ class WindowedAttention(SelfAttention):
         super().build(input_shape)
         if None in input_shape[1:3]:
             raise ValueError("WindowedAttention needs maps of a known height and width: give input_shape in full.")
+        self.side = min(self.window, *input_shape[1:3])
         self.table = self.add_weight(
             name="table",
-            shape=((2 * self.window - 1) ** 2, self.num_heads),
+            shape=((2 * self.side - 1) ** 2, self.num_heads),
             initializer=keras.initializers.TruncatedNormal(stddev=0.02),
         )
 
     def windows(self, x):
-        """(B, H, W, channels) cut into windows, (B · windows, window², channels); sides are multiples of the window."""
+        """(B, H, W, channels) cut into windows, (B · windows, side², channels); H and W are multiples of the side."""
         height, width, channels = ops.shape(x)[1:]
-        side = self.window
+        side = self.side
         x = ops.reshape(x, (-1, height // side, side, width // side, side, channels))
         return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, side * side, channels))
 
     def joined(self, x, height, width):
         """The inverse of `windows`, for a map of height × width pixels."""
-        side, channels = self.window, x.shape[-1]
+        side, channels = self.side, x.shape[-1]
         x = ops.reshape(x, (-1, height // side, width // side, side, side, channels))
         return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, height, width, channels))
 
     def offset(self, height, width):
         """By how many pixels the windows are shifted on a map of this size: none where one window covers it."""
-        return self.window // 2 if self.shift and min(height, width) > self.window else 0
+        return self.side // 2 if self.shift and min(height, width) > self.side else 0
 
     def bias(self, height, width, shift):
-        """What is added to the logits: (windows, heads, window², window²), or (1, …) where all windows look alike."""
-        table = ops.take(self.table, relative_positions(self.window), axis=0)  # (window², window², heads)
+        """What is added to the logits: (windows, heads, side², side²), or (1, …) where all windows look alike."""
+        table = ops.take(self.table, relative_positions(self.side), axis=0)  # (side², side², heads)
         bias = ops.cast(ops.transpose(table, (2, 0, 1))[None], self.compute_dtype)
         if not shift:
             return bias
         region = np.zeros((1, height, width, 1))  # a number for each region that was contiguous before the shift
-        edges = slice(0, -self.window), slice(-self.window, -shift), slice(-shift, None)
+        edges = slice(0, -self.side), slice(-self.side, -shift), slice(-shift, None)
         for row, rows in enumerate(edges):
             for column, columns in enumerate(edges):
                 region[:, rows, columns] = 3 * row + column
-        side = self.window
+        side = self.side
         region = region.reshape(height // side, side, width // side, side).transpose(0, 2, 1, 3).reshape(-1, side**2)
-        apart = region[:, None, :] != region[:, :, None]  # (windows, window², window²)
+        apart = region[:, None, :] != region[:, :, None]  # (windows, side², side²)
         return bias + ops.convert_to_tensor(-100.0 * apart[:, None], self.compute_dtype)
+
+    def macs_without_kernel(self, height, width):
+        """As for `SelfAttention`, in each window: 2·side²·C for each pixel, those that fill up the map included."""
+        tall, wide = self.filled(height, width)
+        return 2 * tall * wide * self.side**2 * self.dim
+
+    def filled(self, height, width):
+        """Height and width of the map when it is filled up to whole windows."""
+        return tuple(math.ceil(pixels / self.side) * self.side for pixels in (height, width))
 
     def call(self, x, training=None):
         height, width = x.shape[1:3]
-        tall, wide = (math.ceil(side / self.window) * self.window for side in (height, width))
+        tall, wide = self.filled(height, width)
         shift = self.offset(height, width)
         qkv = self.qkv(ops.pad(x, ((0, 0), (0, tall - height), (0, wide - width), (0, 0))))  # (B, tall, wide, 3·C)
         if shift:

@@ -6,7 +6,8 @@ Everything here is channels last. Yang et al. 2022 (arXiv 2203.11926), sections 
 import keras
 from keras import ops
 
-from focal_utils.checks import check_at_least, check_map
+from focal_utils.attention import SelfAttention, WindowedAttention
+from focal_utils.checks import check_at_least, check_choice, check_map
 from focal_utils.layers import FocalModulation, dense, gelu, layer_norm, serializable
 
 
@@ -90,6 +91,10 @@ class Mlp(keras.layers.Layer):
         return super().get_config() | self.config
 
 
+# What a block mixes pixels with, by name: all map (B, H, W, C) to (B, H, W, C).
+MIXERS = {"focal": FocalModulation, "attention": SelfAttention, "window": WindowedAttention}
+
+
 @serializable
 class FocalBlock(keras.layers.Layer):
     """One residual block: x += γ₁·mod(LN(x)), then x += γ₂·mlp(LN(x)); (B, H, W, C) → (B, H, W, C).
@@ -103,7 +108,9 @@ class FocalBlock(keras.layers.Layer):
         drop_path: probability that a sample skips a branch in training; see `DropPath`.
         use_postln: norms after the branches instead of before them.
         layer_scale: initial value of γ₁ and γ₂, or None for no LayerScale.
-        modulation: further arguments of `FocalModulation`: focal_level, focal_window, gating, …
+        mixer: what stands in the place of the modulation: "focal", or, to compare with, "attention" (global
+            self-attention, a block of ViT) or "window" (in windows, a block of Swin).
+        modulation: further arguments of the mixer; of `FocalModulation`: focal_level, focal_window, gating, …
 
     Raises:
         ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
@@ -117,16 +124,18 @@ class FocalBlock(keras.layers.Layer):
         drop_path=0.0,
         use_postln=False,
         layer_scale=None,
+        mixer="focal",
         name=None,
         dtype=None,
         trainable=True,
         **modulation,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        check_choice("mixer", mixer, tuple(MIXERS))
         policy = {"dtype": self.dtype_policy}
         self.norm1 = layer_norm(name="norm1", **policy)
         self.norm2 = layer_norm(name="norm2", **policy)
-        self.modulation = FocalModulation(dim, dropout=dropout, name="modulation", **modulation, **policy)
+        self.modulation = MIXERS[mixer](dim, dropout=dropout, name="modulation", **modulation, **policy)
         self.mlp = Mlp(dim, mlp_ratio, dropout, name="mlp", **policy)
         self.scale1 = self.scale2 = keras.layers.Identity(**policy)
         if layer_scale is not None:
@@ -135,7 +144,7 @@ class FocalBlock(keras.layers.Layer):
         self.drop_path = DropPath(drop_path, **policy)
         self.use_postln = use_postln
         self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout, "drop_path": drop_path}
-        self.config |= {"use_postln": use_postln, "layer_scale": layer_scale} | modulation
+        self.config |= {"use_postln": use_postln, "layer_scale": layer_scale, "mixer": mixer} | modulation
 
     def build(self, input_shape):
         check_map("FocalBlock", input_shape, self.config["dim"])
@@ -176,14 +185,17 @@ class PatchEmbed(keras.layers.Layer):
         overlap: overlapping windows; stride 2 or 4 only.
         pad_to_stride: where a side is no multiple of the stride, fill it up with zeros on the right and at the bottom
             (transformers' FocalNet), instead of leaving the last pixels out (the official code and timm).
+        positions: whether a learned vector for each place is added (Dosovitskiy et al. 2021, eq. 1), without which
+            global attention would not know where a patch lies; focal modulation and windows do without.
 
     Raises:
-        ValueError: an overlapping embedding of another stride, or an input that is not 4-D or is smaller than a patch.
+        ValueError: an overlapping embedding of another stride, an input that is not 4-D or is smaller than a patch, or
+            `positions` for maps of unknown height or width.
     """
 
     OVERLAP = {4: (7, 2), 2: (3, 1)}  # stride: kernel size, padding
 
-    def __init__(self, dim, stride=4, overlap=False, pad_to_stride=False, **kwargs):
+    def __init__(self, dim, stride=4, overlap=False, pad_to_stride=False, positions=False, **kwargs):
         super().__init__(**kwargs)
         check_at_least(dim=(dim, 1), stride=(stride, 1))
         if overlap and stride not in self.OVERLAP:
@@ -197,6 +209,7 @@ class PatchEmbed(keras.layers.Layer):
         )
         self.norm = layer_norm(dtype=self.dtype_policy, name="norm")
         self.config = {"dim": dim, "stride": stride, "overlap": overlap, "pad_to_stride": pad_to_stride}
+        self.config |= {"positions": positions}
 
     def build(self, input_shape):
         check_map("PatchEmbed", input_shape)
@@ -204,7 +217,14 @@ class PatchEmbed(keras.layers.Layer):
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         padded = self.pad.compute_output_shape(input_shape)
         self.proj.build(padded)
-        self.norm.build(self.proj.compute_output_shape(padded))
+        embedded = self.proj.compute_output_shape(padded)
+        self.norm.build(embedded)
+        self.positions = None
+        if self.config["positions"]:
+            if None in embedded[1:3]:
+                raise ValueError("positions=True needs images of a known height and width: give input_shape in full.")
+            normal = keras.initializers.TruncatedNormal(stddev=0.02)
+            self.positions = self.add_weight(name="positions", shape=(1, *embedded[1:]), initializer=normal)
 
     def check_size(self, shape):
         """Raise ValueError where a map of shape (B, H, W, C) is known to be smaller than one window."""
@@ -217,7 +237,8 @@ class PatchEmbed(keras.layers.Layer):
 
     def call(self, x):
         self.check_size(x.shape)
-        return self.norm(self.proj(self.pad(x)))
+        patches = self.norm(self.proj(self.pad(x)))
+        return patches if self.positions is None else patches + ops.cast(self.positions, patches.dtype)
 
     def compute_output_shape(self, input_shape):
         return self.proj.compute_output_shape(self.pad.compute_output_shape(input_shape))

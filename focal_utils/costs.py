@@ -86,5 +86,7 @@ def _rows(model):
             shape = tuple(layer.output.shape[1:])
             sizes = [(weight.name, math.prod(weight.shape)) for weight in layer.weights]
             # All maps of a layer are as high and wide as its output: a kernel is used once for each of those pixels.
-            kernels = sum(size for name, size in sizes if name == "kernel")
-            yield LayerCost(layer.name, shape, sum(size for _, size in sizes), math.prod(shape[:-1]) * kernels)
+            macs = math.prod(shape[:-1]) * sum(size for name, size in sizes if name == "kernel")
+            inside = [layer, *layer._flatten_layers(include_self=False)]
+            macs += sum(part.macs_without_kernel(*shape[:2]) for part in inside if hasattr(part, "macs_without_kernel"))
+            yield LayerCost(layer.name, shape, sum(size for _, size in sizes), macs)

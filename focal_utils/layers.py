@@ -98,7 +98,8 @@ class HierarchicalContext(keras.layers.Layer):
         focal_level: number of focal levels L; 0 leaves the global context alone.
         focal_window: kernel size of the first level, in pixels.
         focal_factor: pixels by which the kernel grows from one level to the next.
-        context: "hierarchical", where level ℓ reads level ℓ−1 (the paper), or "parallel", where every level reads z.
+        context: "hierarchical", where level ℓ reads level ℓ−1 (the paper), "parallel", where every level reads z, or
+            "top", hierarchical, of which only level L is given, without those below and without the global one.
         global_context: whether the global average is appended.
 
     Raises:
@@ -110,12 +111,13 @@ class HierarchicalContext(keras.layers.Layer):
         self, dim, focal_level=2, focal_window=3, focal_factor=2, context="hierarchical", global_context=True, **kwargs
     ):
         super().__init__(**kwargs)
-        check_choice("context", context, ("hierarchical", "parallel"))
+        check_choice("context", context, ("hierarchical", "parallel", "top"))
         check_at_least(
             dim=(dim, 1), focal_level=(focal_level, 0), focal_window=(focal_window, 1), focal_factor=(focal_factor, 0)
         )
-        if focal_level == 0 and not global_context:
-            raise ValueError("focal_level=0 with global_context=False leaves no context to modulate with.")
+        if focal_level == 0 and (context == "top" or not global_context):
+            switch = 'context="top"' if context == "top" else "global_context=False"
+            raise ValueError(f"focal_level=0 with {switch} leaves no context to modulate with.")
         self.dim, self.focal_level, self.focal_window, self.focal_factor = dim, focal_level, focal_window, focal_factor
         self.context, self.global_context = context, global_context
         self.kernel_sizes = [focal_window + focal_factor * level for level in range(focal_level)]
@@ -132,10 +134,15 @@ class HierarchicalContext(keras.layers.Layer):
         ]
 
     @property
+    def number(self):
+        """How many contexts come out, each of which needs a gate."""
+        return 1 if self.context == "top" else self.focal_level + bool(self.global_context)
+
+    @property
     def receptive_field(self):
         """Width in pixels of what the last focal level sees, before the global one: r = 1 + Σ (kˡ − 1)."""
         reach = [size - 1 for size in self.kernel_sizes] or [0]
-        return 1 + (sum(reach) if self.context == "hierarchical" else max(reach))
+        return 1 + (max(reach) if self.context == "parallel" else sum(reach))
 
     def build(self, input_shape):
         check_map("HierarchicalContext", input_shape, self.dim)
@@ -144,6 +151,8 @@ class HierarchicalContext(keras.layers.Layer):
             conv.build(input_shape)
 
     def call(self, z):
+        if self.context == "top":
+            return contextualize(z, self.convs, global_context=False)[-1:]
         return contextualize(z, self.convs, self.context == "hierarchical", self.global_context)
 
     def get_config(self):
@@ -218,7 +227,7 @@ class FocalModulation(keras.layers.Layer):
         use_postln_in_modulation: whether a LayerNorm stands before the output projection.
         normalize_modulator: whether the sum over levels is divided by L + 1.
         dropout: rate of dropout on the output.
-        context: "hierarchical" (the paper) or "parallel"; see `HierarchicalContext`.
+        context: "hierarchical" (the paper), "parallel" or "top"; see `HierarchicalContext`.
         gating: "linear" (the paper), "softmax" or "none"; see `GatedAggregation`.
         global_context: whether the global average is a level too.
         modulate: "multiply", q ⊙ m (the paper), or "add", q + m.
@@ -242,6 +251,7 @@ class FocalModulation(keras.layers.Layer):
         modulate="multiply",
         **kwargs,
     ):
+        config = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().__init__(**kwargs)
         check_choice("modulate", modulate, ("multiply", "add"))
         policy = {"dtype": self.dtype_policy}
@@ -249,27 +259,14 @@ class FocalModulation(keras.layers.Layer):
             dim, focal_level, focal_window, focal_factor, context, global_context, name="contextualize", **policy
         )
         self.aggregate = GatedAggregation(gating, normalize_modulator, name="aggregate", **policy)
-        levels = focal_level + bool(global_context)
-        self.f = dense(2 * dim + levels, name="f", **policy)
+        self.f = dense(2 * dim + self.contextualize.number, name="f", **policy)
         self.h = dense(dim, name="h", **policy)
         self.norm = layer_norm(name="norm", **policy) if use_postln_in_modulation else keras.layers.Identity(**policy)
         self.proj = dense(dim, name="proj", **policy)
         self.dropout = keras.layers.Dropout(dropout, **policy)
         self.modulate = ops.multiply if modulate == "multiply" else ops.add
         self.splits = [dim, 2 * dim]
-        self.config = {
-            "dim": dim,
-            "focal_level": focal_level,
-            "focal_window": focal_window,
-            "focal_factor": focal_factor,
-            "use_postln_in_modulation": use_postln_in_modulation,
-            "normalize_modulator": normalize_modulator,
-            "dropout": dropout,
-            "context": context,
-            "gating": gating,
-            "global_context": global_context,
-            "modulate": modulate,
-        }
+        self.config = config
 
     def build(self, input_shape):
         dim = self.config["dim"]

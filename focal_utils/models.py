@@ -82,14 +82,15 @@ def preprocess(kind, channels, dtype=None):
     )
 
 
-def trunk(x, embed_dim, depths, levels, windows, patch_size, drop_path_rate, embed, block):
+def trunk(x, embed_dim, depths, mixing, patch_size, drop_path_rate, embed, block):
     """Stem and stages (Yang et al. 2022, section 4): (B, H, W, any) → (B, H/r, W/r, C), r = patch_size·2^(stages − 1).
 
     Channels start at embed_dim and double where sides halve; the drop-path rate grows linearly from block to block.
 
     Args:
         x: Keras tensor of images. embed_dim, patch_size, drop_path_rate: see `FocalNet`.
-        depths, levels, windows: one number for each stage.
+        depths: number of blocks of each stage.
+        mixing: a function (stage, index of the block) → the arguments of `FocalBlock` that differ from block to block.
         embed: further arguments of `PatchEmbed`. block: further arguments of `FocalBlock`.
     """
     x = PatchEmbed(embed_dim, patch_size, name="stem", **embed)(x)
@@ -100,12 +101,7 @@ def trunk(x, embed_dim, depths, levels, windows, patch_size, drop_path_rate, emb
             x = PatchEmbed(dim, 2, name=f"stage{stage}_downsample", **embed)(x)
         for index in range(depth):
             x = FocalBlock(
-                dim,
-                focal_level=levels[stage],
-                focal_window=windows[stage],
-                drop_path=next(rates),
-                name=f"stage{stage}_block{index}",
-                **block,
+                dim, drop_path=next(rates), name=f"stage{stage}_block{index}", **mixing(stage, index), **block
             )(x)
     return x
 
@@ -134,7 +130,11 @@ class FocalNet(keras.Model):
         preprocessing: None, images come normalised; "imagenet" or "per_image", images come as 0…255 (uint8 or float)
             and the network normalises them itself; see `preprocess`.
         name: of the model. dtype: a dtype policy, "mixed_bfloat16" for instance.
-        modulation: the ablation switches of `FocalModulation`: context, gating, global_context, modulate.
+        mixer: "focal", or another of `FocalBlock`'s, which makes it another network: with "attention" a ViT (one stage)
+            or a PVT (several), which adds learned positions to its patches; with "window" a Swin, every other block
+            shifted. What is said of focal levels, windows and modulators is then left aside.
+        modulation: further arguments of the mixer. Of `FocalModulation`: context, gating, global_context, modulate; of
+            the others: num_heads, window, fused.
 
     Raises:
         ValueError: an unknown option, lists that do not fit the stages, or images too small for the stages.
@@ -161,6 +161,7 @@ class FocalNet(keras.Model):
         drop_path_rate=0.0,
         pad_to_stride=False,
         preprocessing=None,
+        mixer="focal",
         name="focalnet",
         dtype=None,
         **modulation,
@@ -175,22 +176,29 @@ class FocalNet(keras.Model):
         levels = per_stage("focal_levels", focal_levels, len(depths))
         windows = per_stage("focal_windows", focal_windows, len(depths))
         embed = {"overlap": use_conv_embed, "pad_to_stride": pad_to_stride, "dtype": dtype}
+        embed |= {"positions": mixer == "attention"}
         block = {
             "mlp_ratio": mlp_ratio,
             "dropout": drop_rate,
             "use_postln": use_postln,
             "layer_scale": layer_scale,
-            "focal_factor": focal_factor,
-            "use_postln_in_modulation": use_postln_in_modulation,
-            "normalize_modulator": normalize_modulator,
+            "mixer": mixer,
             "dtype": dtype,
         } | modulation
+        if mixer == "focal":
+            block |= {"focal_factor": focal_factor, "use_postln_in_modulation": use_postln_in_modulation}
+            block |= {"normalize_modulator": normalize_modulator}
+
+        def mixing(stage, index):
+            if mixer == "focal":
+                return {"focal_level": levels[stage], "focal_window": windows[stage]}
+            return {"shift": index % 2 == 1} if mixer == "window" else {}
 
         # What comes in and what goes out, images and logits, is in full precision, also in mixed precision.
         full = keras.dtype_policies.get(dtype or keras.config.dtype_policy()).variable_dtype
         images = keras.Input(input_shape, name="images", dtype=full)
         x = preprocess(preprocessing, input_shape[-1], full)(images) if preprocessing else images
-        x = trunk(x, embed_dim, depths, levels, windows, patch_size, drop_path_rate, embed, block)
+        x = trunk(x, embed_dim, depths, mixing, patch_size, drop_path_rate, embed, block)
         x = layer_norm(name="norm", dtype=dtype)(x)
         if include_top:
             x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)

@@ -122,7 +122,17 @@ def best_logged(log):
 
 
 def train(
-    model, data, epochs, batch_size=128, augment=augment_signs, seed=0, log=None, best=None, backup=None, **recipe
+    model,
+    data,
+    epochs,
+    batch_size=128,
+    augment=augment_signs,
+    seed=0,
+    log=None,
+    best=None,
+    backup=None,
+    callbacks=(),
+    **recipe,
 ):
     """Train `model` on `data.x_train`, validate on `data.x_val` after each epoch, return Keras' `History`.
 
@@ -134,6 +144,7 @@ def train(
         log: path of a CSV file, one row an epoch; an interrupted run goes on in it.
         best: path of a `.weights.h5` file that keeps the weights of the best validation accuracy so far.
         backup: a folder; a run that was interrupted goes on from its last whole epoch when called again with it.
+        callbacks: further Keras callbacks.
         recipe: arguments of `compile_model`.
 
     Raises:
@@ -149,7 +160,7 @@ def train(
             f"Label {data.y_train.max()} does not fit a model of {classes} classes: set classes={data.num_classes}."
         )
     make_variables(compile_model(model, epochs * steps, **recipe))
-    callbacks = [Progress(steps * batch_size)]
+    callbacks = [Progress(steps * batch_size), *callbacks]
     if model.optimizer.use_ema:
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if backup:

@@ -1,0 +1,158 @@
+"""Train all networks of a study (studies.py), several at once, each on one core, and write data/results/<study>.json.
+
+    python tools/run_study.py comparison        FocalNet, Swin and ViT of equal size, the same recipe, 3 seeds
+    python tools/run_study.py ablations         the paper's ablations and the article's two departures, 3 seeds
+
+Learning rates are chosen on validation images; the test set is read once for each seed of each network, at the end.
+Finished runs are kept in data/cache/runs: an interrupted study goes on from there, and what is there is already in the
+JSON, marked as not complete.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import focal_utils as fu  # noqa: E402
+from project_files import ROOT, how_made, write_text  # noqa: E402
+from studies import COURSES, STUDIES  # noqa: E402
+
+POINTS = 12  # of the curve of a run, each on this many validation images, the same for all networks:
+CURVE_IMAGES = 1000
+
+
+class Curve(keras.callbacks.Callback):
+    """Validation accuracy at POINTS moments of a run: `points` is a list of [images seen, accuracy]."""
+
+    def __init__(self, data, steps, batch_size):
+        super().__init__()
+        rows = np.random.default_rng(0).permutation(len(data.x_val))[:CURVE_IMAGES]
+        self.images, self.labels = data.x_val[rows], data.y_val[rows]
+        self.batch_size, self.points = batch_size, []
+        self.moments = {round(steps * (i + 1) / POINTS) for i in range(POINTS)}
+        self.step = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.step in self.moments:
+            accuracy = fu.accuracy(self.model, self.images, self.labels)
+            self.points.append([self.step * self.batch_size, round(accuracy, 5)])
+
+
+def work(study, network, course, rate, seed, final):
+    """One run in this process; prints its facts as JSON on the last line."""
+    place, batch_size = COURSES[course], 128
+    data, epochs = place.load(), place.epochs if final else place.grid_epochs
+    keras.utils.set_random_seed(seed)
+    arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
+    model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
+    curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size)
+    start = time.time()
+    fu.train(model, data, epochs, batch_size, place.augment, seed, learning_rate=rate, callbacks=[curve])
+    facts = {"network": network, "course": course, "learning_rate": rate, "seed": seed, "epochs": epochs}
+    facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model), "seconds": round(time.time() - start)}
+    validated = fu.accuracy(model, data.x_val, data.y_val)
+    facts |= {"curve": curve.points, "validation_accuracy": round(validated, 5)}
+    if final:
+        right = fu.predict(model, data.x_test).argmax(-1) == data.y_test
+        facts |= {"test_accuracy": round(float(np.mean(right)), 5), "test_images": len(right)}
+    print(json.dumps(facts))
+
+
+class Pool:
+    """Runs in processes of their own, `workers` at a time, each on a core of its own; results in a folder."""
+
+    def __init__(self, study, workers):
+        self.study, self.workers, self.folder = study, workers, ROOT / "data" / "cache" / "runs" / study
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, task):
+        return self.folder / ("_".join(str(part) for part in task).replace(" ", "-").replace("'", "") + ".json")
+
+    def facts(self, task):
+        return json.loads(self.path(task).read_text()) if self.path(task).exists() else None
+
+    def start(self, task, core):
+        """A process for a task, (network, course, learning rate, seed, final), and where its output goes."""
+        log = open(self.path(task).with_suffix(".log"), "w+")  # noqa: SIM115 (closed in `finish`)
+        command = [sys.executable, "-u", __file__, self.study, "--task", json.dumps(task)]
+        pin = ["taskset", "-c", str(core)] if sys.platform == "linux" else []
+        return subprocess.Popen(pin + command, stdout=log, stderr=subprocess.STDOUT), log
+
+    def finish(self, task, process, log):
+        log.seek(0)
+        lines = log.read().splitlines()
+        log.close()
+        if process.returncode:
+            raise RuntimeError(f"{task} failed. The end of what it said:\n" + "\n".join(lines[-15:]))
+        write_text(self.path(task), lines[-1] + "\n")
+
+    def run(self, tasks, done):
+        """All tasks that are not finished yet; `done(task)` after each."""
+        left, running = [task for task in tasks if self.facts(task) is None], {}
+        start, total = time.time(), len(left)
+        while left or running:
+            for core in range(self.workers):
+                if core not in running and left:
+                    task = left.pop(0)
+                    running[core] = (task, *self.start(task, core))
+            time.sleep(0.5)
+            for core, (task, process, log) in list(running.items()):
+                if process.poll() is not None:
+                    del running[core]
+                    self.finish(task, process, log)
+                    done(task)
+                    ready = total - len(left) - len(running)
+                    minutes = (time.time() - start) / ready * (total - ready) / 60
+                    print(f"{ready:3d} of {total}  about {minutes:.0f} min left  {self.summary(task)}", flush=True)
+
+    def summary(self, task):
+        facts = self.facts(task)
+        text = f"{facts['network']}, {facts['course']}, rate {facts['learning_rate']}, seed {facts['seed']}: "
+        return text + f"validation {facts['validation_accuracy']:.4f}, {facts['seconds']} s"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="runs at a time (default: one per core)")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task:
+        return work(options.study, *json.loads(options.task))
+
+    study, pool, begin = STUDIES[options.study], Pool(options.study, options.workers), time.time()
+    pairs = [(network, course) for course in study.courses for network in study.networks]
+    grid = [(*pair, rate, 0, False) for pair in pairs for rate in study.learning_rates]
+    grid = grid if len(study.learning_rates) > 1 else []
+    runs = []
+
+    def write(_=None):
+        found = {"grid": [facts for facts in map(pool.facts, grid) if facts]}
+        found |= {"runs": [facts for facts in map(pool.facts, runs) if facts]}
+        complete = bool(runs) and len(found["runs"]) == len(runs)
+        facts = how_made(time.time() - begin) | {"complete": complete} | found
+        facts["seconds"] = sum(run["seconds"] for run in found["grid"] + found["runs"])  # on one core each
+        write_text(ROOT / "data" / "results" / f"{options.study}.json", json.dumps(facts, indent=1) + "\n")
+
+    pool.run(grid, write)
+
+    def best_rate(pair):
+        if not grid:
+            return study.learning_rates[0]
+        return max(study.learning_rates, key=lambda rate: pool.facts((*pair, rate, 0, False))["validation_accuracy"])
+
+    runs += [(*pair, best_rate(pair), seed, True) for seed in study.seeds for pair in pairs]
+    pool.run(runs, write)
+    write()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
