@@ -1,6 +1,6 @@
 """Focal modulation in Keras 3: layers, models, data and the tools of the notebook series."""
 
-from focal_utils import article, augment, figures, training
+from focal_utils import article, augment, figures, statistics, training
 from focal_utils.attention import SelfAttention, WindowedAttention
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
 from focal_utils.checkpoints import load_trained
@@ -14,6 +14,7 @@ from focal_utils.figures import show
 from focal_utils.gtsrb import GTSRB_CLASSES
 from focal_utils.imagesets import ImageSet
 from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, HierarchicalContext, gelu
+from focal_utils.measuring import Measurement, measure
 from focal_utils.models import VARIANTS, FocalNet, focalnet
 from focal_utils.paths import data_folder
 from focal_utils.signs import render_sign, render_signs

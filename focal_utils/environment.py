@@ -2,6 +2,8 @@
 
 import os
 import platform
+import time
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import keras
@@ -18,6 +20,20 @@ TESTED = {  # package: first version, first version that is too new
 def as_numbers(text):
     """A version such as "3.15.1" or "2.11.0+cu130" as a tuple of whole numbers, for comparing."""
     return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in text.split("+")[0].split(".")[:3])
+
+
+def machine_facts():
+    """What a result depends on beside the code, for the head of a JSON file: date, machine, versions."""
+    backend = keras.backend.backend()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(keras.distribution.list_devices('gpu'))} GPUs",
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            backend: import_module(backend).__version__,
+        },
+    }
 
 
 def check_environment():

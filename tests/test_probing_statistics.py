@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from focal_utils import probing
+from focal_utils import probing, statistics
 
 
 def test_mean_winner_counts_from_one_and_weighs_pixels():
@@ -24,30 +24,30 @@ def test_mean_winner_counts_from_one_and_weighs_pixels():
     ],
 )
 def test_rank_correlation_of_known_cases(x, y, rho):
-    assert probing.rank_correlation(x, y) == pytest.approx(rho)
+    assert statistics.rank_correlation(x, y) == pytest.approx(rho)
 
 
 def test_rank_correlation_of_many_series_and_of_bad_ones():
-    assert np.allclose(probing.rank_correlation([[1, 2, 3]] * 2, [[1, 2, 3], [6, 5, 4]]), [1, -1])
+    assert np.allclose(statistics.rank_correlation([[1, 2, 3]] * 2, [[1, 2, 3], [6, 5, 4]]), [1, -1])
     for pair in (([1, 2], [1, 2]), ([1, 2, 3], [1, 2, 3, 4])):
         with pytest.raises(ValueError, match="at least 3"):
-            probing.rank_correlation(*pair)
+            statistics.rank_correlation(*pair)
 
 
 def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    hits = [low < 1 < high for low, high in (probing.bootstrap_interval(rng.exponential(1, 60), 300)
+    hits = [low < 1 < high for low, high in (statistics.bootstrap_interval(rng.exponential(1, 60), 300)
                                              for _ in range(200))]  # fmt: skip
     assert 0.88 <= np.mean(hits) <= 0.99
 
 
 def test_the_bootstrap_interval_is_that_of_the_normal_and_takes_columns():
     values = np.random.default_rng(1).normal(5, 2, (400, 2))
-    low, high = probing.bootstrap_interval(values)
+    low, high = statistics.bootstrap_interval(values)
     assert np.allclose(high - low, 2 * 1.96 * values.std(axis=0) / 20, rtol=0.1)
     for bad in ([1.0], 1.0):
         with pytest.raises(ValueError, match="two values"):
-            probing.bootstrap_interval(bad)
+            statistics.bootstrap_interval(bad)
 
 
 def pairs(both, lost, won, neither):
@@ -57,7 +57,7 @@ def pairs(both, lost, won, neither):
 
 def test_the_paired_interval_is_that_of_agresti_and_min():
     """The example of R's PropCIs::diffpropci.mp(b = 40, c = 20, n = 160)."""
-    difference, low, high = probing.paired_difference(*pairs(60, 40, 20, 40))
+    difference, low, high = statistics.paired_difference(*pairs(60, 40, 20, 40))
     assert difference == -20 / 160
     assert (low, high) == pytest.approx((-0.21601726, -0.03089632), abs=1e-6)
 
@@ -66,13 +66,13 @@ def test_the_paired_interval_covers_and_never_vanishes():
     rng, hits = np.random.default_rng(0), []
     for _ in range(400):  # truth: 2 % won, 8 % lost
         case = rng.choice(4, 300, p=[0.8, 0.08, 0.02, 0.1])
-        _, low, high = probing.paired_difference(case < 2, (case == 0) | (case == 2))
+        _, low, high = statistics.paired_difference(case < 2, (case == 0) | (case == 2))
         hits.append(low < -0.06 < high)
     assert 0.92 <= np.mean(hits) <= 0.99
-    _, low, high = probing.paired_difference(np.ones(100, bool), np.ones(100, bool))
+    _, low, high = statistics.paired_difference(np.ones(100, bool), np.ones(100, bool))
     assert low < 0 < high
     with pytest.raises(ValueError, match="same images"):
-        probing.paired_difference([True], [True, False])
+        statistics.paired_difference([True], [True, False])
 
 
 def test_the_share_of_map_pixels_in_a_box_by_hand():

@@ -11,13 +11,11 @@ Writes data/results/speed_forward.json and speed_training.json.
 import argparse
 import importlib.util
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
+from focal_utils.processes import Worker, serve
 from project_files import ROOT, how_made, write_text
 from speed_contenders import PRODUCT, PRODUCT_OPERATIONS, TASKS, contenders
 
@@ -25,50 +23,30 @@ ENOUGH = 0.7  # seconds: a turn is as many steps as take about as long
 
 
 def work(task, name):
-    """What a contender's process does: build, take one step, then time as many steps as each line of stdin says."""
+    """What a contender's process does: build, take one step, then time as many steps as each request says."""
     step = contenders(task)[name].build(TASKS[task])
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever libraries print is no answer
-    for line in sys.stdin:
+
+    def seconds(steps):
         start = time.perf_counter()
-        for _ in range(int(line)):
+        for _ in range(steps):
             step()
-        print(time.perf_counter() - start, file=answers, flush=True)
+        return time.perf_counter() - start
+
+    serve(seconds)
 
 
-class Runner:
-    """A contender's process, seen from outside."""
+class Runner(Worker):
+    """A contender's process, which has taken its first steps."""
 
     def __init__(self, task, name, backend):
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend or "tensorflow"}
-        self.name, self.log = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", task, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-            env=environment,
-        )
-        self.first = self.seconds(1)
-        self.steps = max(1, round(ENOUGH / min(self.seconds(1), self.seconds(1))))
+        command = [sys.executable, __file__, "--worker", task, name]
+        super().__init__(name, command, {"KERAS_BACKEND": backend or "tensorflow"})
+        self.first = self.ask(1)
+        self.steps = max(1, round(ENOUGH / min(self.ask(1), self.ask(1))))
         self.turns = []
 
-    def seconds(self, steps):
-        """Let it take `steps` steps; how long they took, or RuntimeError where the process has died."""
-        try:
-            print(steps, file=self.process.stdin, flush=True)
-            return float(self.process.stdout.readline())
-        except (BrokenPipeError, ValueError) as error:
-            self.log.seek(0)
-            raise RuntimeError(f"{self.name} failed. The end of what it said:\n{self.log.read()[-800:]}") from error
-
     def turn(self):
-        self.turns.append(self.seconds(self.steps) / self.steps)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+        self.turns.append(self.ask(self.steps) / self.steps)
 
 
 def race(task, rounds):

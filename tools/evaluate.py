@@ -10,7 +10,6 @@ data/results/<name>_runs.json. Needs the data: FOCAL_DATA_DIR, the cache, or a d
 
 import argparse
 import json
-import math
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,18 +18,11 @@ import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
+from focal_utils.statistics import wilson  # noqa: E402
 from project_files import ROOT, write_text  # noqa: E402
 from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
 RESULTS = ROOT / "data" / "results"
-
-
-def wilson(right, total, z=1.96):
-    """The 95 % interval of a share, after Wilson (1927): low and high."""
-    share, weight = right / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return centre - half, centre + half
 
 
 def probabilities(model, images, views):

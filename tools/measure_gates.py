@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from rich.progress import track  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from focal_utils import probing  # noqa: E402
+from focal_utils import probing, statistics  # noqa: E402
 from focal_utils.geometry import map_geometry  # noqa: E402
 from focal_utils.signs import RENDERED_CLASSES  # noqa: E402
 from focal_utils.tracing import run  # noqa: E402
@@ -37,7 +37,7 @@ AMOUNTS = {"contribution": probing.contributions, "gate": lambda trace: np.abs(t
 
 def estimate(values):
     """The mean of values (N,) and its 95 % bootstrap interval, for JSON."""
-    low, high = probing.bootstrap_interval(values)
+    low, high = statistics.bootstrap_interval(values)
     return {"mean": round(float(np.mean(values)), 4), "interval": [round(float(low), 4), round(float(high), 4)]}
 
 
@@ -80,7 +80,7 @@ def measure_sizes(model, untrained):
     for block in probing.gate_names(model):
         blocks[block] = {}
         for amount in AMOUNTS:
-            rhos = [by_class(probing.rank_correlation(np.broadcast_to(SCALES, c.shape), c))
+            rhos = [by_class(statistics.rank_correlation(np.broadcast_to(SCALES, c.shape), c))
                     for c in (measured[amount][block] for measured in [curves, *others])]  # fmt: skip
             levels = [measured[amount][block].mean(axis=0).round(3).tolist() for measured in [curves, *others]]
             blocks[block][amount] = against(rhos[0], np.stack(rhos[1:])) | {
@@ -125,7 +125,7 @@ def measure_edits(model, data, count):
     rows = []
     for what, block, gate, edit in track(list(edits(model, means)), "b  test accuracy with edited gates"):
         after = probing.edited_logits(model, images, edit).argmax(axis=-1) == labels
-        difference, low, high = probing.paired_difference(before, after)
+        difference, low, high = statistics.paired_difference(before, after)
         rows.append(
             {
                 "edit": what,

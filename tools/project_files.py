@@ -1,11 +1,8 @@
 """What the tools share: where things are, and how a file is changed without ever being left half written."""
 
 import os
-import platform
 import subprocess
 import sys
-import time
-from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,19 +15,11 @@ def notebooks(root=ROOT):
 
 def how_made(seconds):
     """Command, date, commit, duration, machine and versions of a run: the head of a JSON file of results."""
-    import keras
+    from focal_utils.environment import machine_facts
 
-    backend = keras.backend.backend()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
-    versions = {"python": platform.python_version(), "keras": keras.__version__}
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "seconds": round(seconds),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(keras.distribution.list_devices('gpu'))} GPUs",
-        "versions": versions | {backend: import_module(backend).__version__},
-    }
+    made = {"command": " ".join(["python", *sys.argv]), "commit": commit.stdout.strip(), "seconds": round(seconds)}
+    return made | machine_facts()
 
 
 def write_text(path, text):

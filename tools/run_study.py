@@ -54,7 +54,7 @@ def work(study, network, course, rate, seed, final):
     model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
     curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size)
     start = time.time()
-    fu.train(model, data, epochs, batch_size, place.augment, seed, learning_rate=rate, callbacks=[curve])
+    fu.train(model, data, epochs, batch_size, None, seed, learning_rate=rate, callbacks=[curve])
     facts = {"network": network, "course": course, "learning_rate": rate, "seed": seed, "epochs": epochs}
     facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model), "seconds": round(time.time() - start)}
     validated = fu.accuracy(model, data.x_val, data.y_val)

@@ -1,0 +1,121 @@
+"""Time and memory of focal modulation and self-attention against the pixels, and the largest image that fits.
+
+    python tools/measure_mixers.py             all three parts, about half an hour
+    python tools/measure_mixers.py sizes       one of them: sizes, small_maps, largest
+
+Writes data/results/mixers_<part>.json, row by row: when interrupted, the same command goes on. What does not fit is
+ended and said to be so. Fused attention needs PyTorch, whose rows are left out where it is not installed.
+"""
+
+import argparse
+import json
+import math
+import time
+
+import focal_utils as fu
+from focal_utils.measuring import installed_backends
+from project_files import ROOT, how_made, write_text
+
+DIM = 96  # the first stage of the tiny networks: 3 heads
+SIDES = (32, 48, 64, 96, 128, 192, 256)  # of the map, in pixels: as many tokens are their squares
+SMALL_SIDES = (4, 6, 8, 10, 14, 20, 28, 40)
+STEP = 32  # of the largest image's side, in pixels
+LIMITS = (2, 4, 8)  # GB
+
+MIXERS = {
+    "focal modulation, L = 2": fu.FocalModulation(DIM),
+    "focal modulation, L = 3": fu.FocalModulation(DIM, focal_level=3),
+    "windowed attention, 7×7": fu.WindowedAttention(DIM, window=7),
+    "self-attention": fu.SelfAttention(DIM),
+}
+FUSED = {"focal modulation, L = 2": MIXERS["focal modulation, L = 2"], "self-attention": MIXERS["self-attention"]}
+FUSED |= {"fused self-attention": fu.SelfAttention(DIM, fused=True)}
+
+
+def path(part):
+    return ROOT / "data" / "results" / f"mixers_{part}.json"
+
+
+def show(rows):
+    for row in rows:
+        cost = row.note or f"{1e3 * row.seconds:9.1f} ms {row.peak_bytes / 1e6:9.1f} MB"
+        work = "training" if row.training else "forward"
+        print(f"  {row.name:26s} {row.backend:10s} {row.input_shape[0]:4d}²  {work:8s} {cost}", flush=True)
+
+
+def by_backend():
+    """Pairs (backend, mixers): all on TensorFlow, and on PyTorch those that the fused kernel is compared with."""
+    return [("tensorflow", MIXERS)] + ([("torch", FUSED)] if "torch" in installed_backends() else [])
+
+
+def measure_sizes():
+    for side in SIDES:
+        for training in (False, True):
+            for backend, mixers in by_backend():
+                shape = (side, side, DIM)
+                show(fu.measure(mixers, shape, training=training, backend=backend, save=path("sizes")))
+
+
+def measure_small_maps():
+    for side in SMALL_SIDES:
+        for backend, mixers in by_backend():
+            show(fu.measure(mixers, (side, side, DIM), batch=64, rounds=9, backend=backend, save=path("small_maps")))
+
+
+def networks(side):
+    """FocalNet-T (SRF), the same with windows (Swin-T) and with global attention, and a ViT of 16×16 patches."""
+    shape = (side, side, 3)
+    return {
+        "FocalNet-T": lambda: fu.focalnet("tiny_srf", shape),
+        "Swin-T": lambda: fu.focalnet("tiny_srf", shape, mixer="window", window=7),
+        "four stages of self-attention": lambda: fu.focalnet("tiny_srf", shape, mixer="attention"),
+        "ViT-S/16": lambda: fu.focalnet("small_iso_16", shape, mixer="attention"),
+    }
+
+
+def fits(name, side, gigabytes):
+    """Whether a training step of one image of side² pixels fits into as much memory, the whole process counted."""
+    cases = {f"{name}, {gigabytes} GB": networks(side)[name]()}
+    limits = {"memory_limit": int(gigabytes * 1e9), "patience": 300}
+    (row,) = fu.measure(cases, training=True, rounds=0, save=path("largest"), **limits)
+    print(f"  {row.name}: {side}² {row.note or 'fits'}", flush=True)
+    return row.note == ""
+
+
+def largest(name, gigabytes, start):
+    """The side of the largest image that fits, a multiple of STEP, searched for from `start` upwards."""
+    low, high = start, start
+    while fits(name, high, gigabytes):  # doubling the pixels: about 1.4 times the side
+        low, high = high, STEP * math.ceil(high * 1.4 / STEP)
+    if high == start:
+        return None
+    while high - low > STEP:
+        middle = STEP * ((low + high) // (2 * STEP))
+        low, high = (middle, high) if fits(name, middle, gigabytes) else (low, middle)
+    return low
+
+
+def measure_largest():
+    for name in networks(64):
+        found = 64
+        for gigabytes in LIMITS:
+            found = largest(name, gigabytes, found)
+            print(f"{name}: {found}² in {gigabytes} GB", flush=True)
+
+
+PARTS = {"sizes": measure_sizes, "small_maps": measure_small_maps, "largest": measure_largest}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    for part in parser.parse_args().parts:
+        print(part, flush=True)
+        start = time.time()
+        PARTS[part]()
+        report = json.loads(path(part).read_text())
+        write_text(path(part), json.dumps(how_made(time.time() - start) | {"rows": report["rows"]}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
