@@ -1,6 +1,7 @@
 # make lab · make test · and a few others. Variables: ARGS (extra options), PYTHON=python3.12 (which Python makes the environment).
 ENV := .venv
 COLAB_ENV := .venv-colab
+PARITY_ENV := .venv-parity
 RUN := $(ENV)/bin/python
 ARGS ?=
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -10,7 +11,7 @@ endif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev lab test test-browser test-colab notebooks times links format html clean
+.PHONY: help env env-dev lab test test-browser parity test-colab notebooks times links format html clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,10 @@ test: env-dev  ## lint, unit tests, and every notebook run from a cold start, it
 test-browser: env-dev  ## the explorer in a real JupyterLab and a real Chromium (sudo apt install chromium, or CHROMIUM=path)
 	$(RUN) -m pytest tests/browser -rs -s $(ARGS)
 
+parity:  ## every variant against timm and transformers, live: logits, feature maps, names (installs PyTorch)
+	@bash tools/env.sh $(PARITY_ENV) requirements.txt requirements-parity.txt
+	FOCAL_PARITY=1 $(PARITY_ENV)/bin/python -m pytest tests/live -p no:nbval -o addopts= --import-mode=importlib -rs -s $(ARGS)
+
 test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
 	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt
 	PYDEVD_DISABLE_FILE_VALIDATION=1 $(COLAB_ENV)/bin/python -m pytest notebooks --nbval-lax $(ARGS)
@@ -58,5 +63,5 @@ format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff format focal_utils tests tools
 
 clean:  ## remove the environments and everything that can be made again
-	rm -rf $(ENV) $(COLAB_ENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 from focal_utils import article, augment, figures, statistics, training
 from focal_utils.attention import SelfAttention, WindowedAttention
+from focal_utils.backbone import decode_predictions, feature_maps, freeze, preprocess_input
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
 from focal_utils.checkpoints import load_trained
 from focal_utils.costs import count_macs, count_parameters, layer_costs
@@ -17,6 +18,7 @@ from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, Hi
 from focal_utils.measuring import Measurement, measure
 from focal_utils.models import VARIANTS, FocalNet, focalnet
 from focal_utils.paths import data_folder
+from focal_utils.peers import LoadReport, load_checkpoint, peer_weights
 from focal_utils.signs import render_sign, render_signs
 from focal_utils.tracing import impulse_response, impulse_width, trace
 from focal_utils.training import accuracy, predict, train

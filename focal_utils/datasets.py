@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from focal_utils.downloads import DamagedData, DataNotFound, check_md5, fetch
+from focal_utils.downloads import DamagedData, DataNotFound, check_digest, fetch
 from focal_utils.gtsrb import ADDRESS, ARCHIVES, GTSRB_CLASSES, read_official, validation_mask
 from focal_utils.imagesets import ImageSet, read_npz, write_npz
 from focal_utils.paths import cache_folder, data_folder, given_folder
@@ -197,7 +197,7 @@ def _obtain(files, wanted, instead, download):
     paths = {name: _find(name) for name in files}
     for name, path in paths.items():
         if path:
-            check_md5(path, files[name][1])
+            check_digest(path, files[name][1])
     try:
         for name in [name for name, path in paths.items() if path is None]:
             if not download:

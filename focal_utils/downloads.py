@@ -21,17 +21,18 @@ class DamagedData(ValueError):
     """A file is cut short, altered, or not what it should be; the message names the file."""
 
 
-def check_md5(path, md5):
-    """Raise ``DamagedData`` if the file's MD5 checksum is not ``md5`` (``None``: no checksum is known)."""
-    if md5 is None:
+def check_digest(path, expected, algorithm="md5"):
+    """Raise ``DamagedData`` if the file's checksum is not the expected one (``None``: no checksum is known)."""
+    if expected is None:
         return
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
-        raise DamagedData(f"{path}: the MD5 checksum is {found}, expected {md5}. Delete the file and get it again.")
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        raise DamagedData(f"{path}: the {algorithm.upper()} checksum is {found}, expected {expected}. "
+                          "Delete the file and get it again.")
 
 
-def fetch(url, path, md5=None):
+def fetch(url, path, checksum=None, algorithm="md5"):
     """Download a file with a progress bar; under its name it is complete and checked, or not there.
 
     What has arrived stands in ``<name>.part``. After an interruption the download goes on from there, at once while
@@ -40,7 +41,8 @@ def fetch(url, path, md5=None):
     Args:
         url: an http or https address.
         path: where the file goes.
-        md5: expected checksum, or ``None`` where none is published.
+        checksum: expected checksum, or ``None`` where none is published.
+        algorithm: of the checksum: "md5" or "sha256".
 
     Raises:
         OSError: no connection, or it broke off.
@@ -69,7 +71,7 @@ def fetch(url, path, md5=None):
                 raise ConnectionError(f"{url}: {error or type(error).__name__}"
                                       + (f"; the {after:,} bytes in {part} are kept" if after else "")) from error
     try:
-        check_md5(part, md5)
+        check_digest(part, checksum, algorithm)
     except DamagedData as error:
         part.unlink()
         raise DamagedData(f"What came from {url} is not the expected file and was deleted. {error}") from error

@@ -22,12 +22,21 @@ def as_numbers(text):
     return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in text.split("+")[0].split(".")[:3])
 
 
+def accelerators(*kinds):
+    """The GPUs and TPUs that the backend sees, or those of the given kinds, "gpu" or "tpu": a list of names."""
+    kinds = kinds or ("gpu", "tpu")
+    if keras.backend.backend() == "torch":  # for which keras.distribution has nothing
+        torch = import_module("torch")
+        return [f"gpu:{number}" for number in range(torch.cuda.device_count())] if "gpu" in kinds else []
+    return [name for kind in kinds for name in keras.distribution.list_devices(kind)]
+
+
 def machine_facts():
     """What a result depends on beside the code, for the head of a JSON file: date, machine, versions."""
     backend = keras.backend.backend()
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(keras.distribution.list_devices('gpu'))} GPUs",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(accelerators('gpu'))} GPUs",
         "versions": {
             "python": platform.python_version(),
             "keras": keras.__version__,
@@ -39,8 +48,8 @@ def machine_facts():
 def check_environment():
     """Print what this machine has, and return whether the series was tested with it: a bool."""
     backend = keras.backend.backend()
-    accelerators = keras.distribution.list_devices("gpu") + keras.distribution.list_devices("tpu")
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {len(accelerators)} accelerators, {backend}")
+    cores, found = os.cpu_count(), len(accelerators())
+    print(f"Python {platform.python_version()}, {cores} cores, {found} accelerators, {backend}")
     fine = backend == "tensorflow"
     for package, (first, too_new) in TESTED.items():
         try:

@@ -156,6 +156,60 @@ def training_curves(histories, metric="accuracy", title=None):
     return figure
 
 
+def scaling(series, xlabel, ylabel, guides=()):
+    """Amounts against sizes on logarithmic axes; `series` maps a name to (sizes, amounts); a `Figure`.
+
+    `guides` are powers, each drawn as a grey line of that slope through the first series' first point.
+    """
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    ax = figure.subplots()
+    for i, (name, (sizes, amounts)) in enumerate(series.items()):
+        ax.plot(sizes, amounts, f"C{i}-" + "osD^vP"[i % 6], ms=5, label=name)
+    first, amount = (values[0] for values in next(iter(series.values())))
+    top = max(max(amounts) for _, amounts in series.values())
+    for power in guides:
+        ends = np.array([first, max(max(sizes) for sizes, _ in series.values())], float)
+        ax.plot(ends, amount * (ends / first) ** power, "0.7", lw=1, ls="--", zorder=0, label=f"slope {power}")
+    ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, ylim=(None, top * 3))
+    ax.grid(alpha=0.3, which="both")
+    ax.legend(fontsize=8)
+    return figure
+
+
+def seed_curves(panels, xlabel, ylabel):
+    """Mean over seeds as a line and all seeds as a band, a panel each; `panels`: title → name → (x, (seeds, x)).
+
+    A `Figure`.
+    """
+    figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
+    for ax, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for i, (name, (x, values)) in enumerate(series.items()):
+            values = np.asarray(values)
+            ax.plot(x, values.mean(axis=0), f"C{i}-" + "osD^vP"[i % 6], ms=4, label=name)
+            ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=f"C{i}", alpha=0.15, lw=0)
+        ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
+    return figure
+
+
+def interval_rows(rows, xlabel, reference=None):
+    """One line for each name with its values as dots and mean ± half as a bar; `rows`: name → (values, mean, half).
+
+    The mean of the row called `reference` is drawn through all lines. A `Figure`.
+    """
+    figure = Figure(figsize=(6.4, 0.6 + 0.36 * len(rows)), layout="constrained")
+    ax = figure.subplots()
+    for y, (values, mean, half) in enumerate(rows.values()):
+        ax.errorbar(mean, y, xerr=half, fmt="ko", ms=4, capsize=3, lw=1)
+        ax.plot(values, np.full(len(values), y + 0.22), "C0|", ms=7)
+    if reference:
+        ax.axvline(rows[reference][1], color="0.6", lw=1, ls="--")
+    ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
+    ax.grid(alpha=0.3, axis="x")
+    return figure
+
+
 def confusion_matrix(labels, predictions, classes):
     """Counts (classes, classes): row the true class, column the predicted one."""
     counts = np.zeros((classes, classes), int)

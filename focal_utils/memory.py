@@ -9,6 +9,8 @@ import time
 import keras
 import psutil
 
+from focal_utils.environment import accelerators
+
 MMAP_THRESHOLD = -3  # mallopt's name for it in glibc's malloc.h
 SMALL = 64 * 1024  # bytes; an array of at least this size gets pages of its own and gives them back when it goes
 
@@ -21,7 +23,7 @@ def peak_memory(step):
     On a CPU the second figure is the whole process, libraries included. Linux keeps a process's highest size and lets
     it be reset; elsewhere the size is read each millisecond, which can miss a short peak.
     """
-    if keras.distribution.list_devices("gpu"):
+    if accelerators("gpu"):
         step()
         return device_peak(step)
     give_back()

@@ -1,5 +1,6 @@
 """Where the project's own data, the user's data and the cache are."""
 
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,3 +68,17 @@ def whole_file(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def load_results(name):
+    """What a script in ``tools`` has measured: ``data/results/<name>.json`` as Python's dicts and lists.
+
+    Raises:
+        FileNotFoundError: no such results; the message lists those that there are.
+    """
+    folder = data_folder() / "results"
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
+        raise FileNotFoundError(f"There are no results {name!r} in {folder}. There are: {known}.")
+    return json.loads(path.read_text(encoding="utf-8"))

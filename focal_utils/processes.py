@@ -11,6 +11,8 @@ import time
 
 import psutil
 
+# What TensorFlow, C++, NumPy, PyTorch and JAX say, in this order.
+NO_MEMORY = ("OOM when allocating", "bad_alloc", "Unable to allocate", "allocate memory", "ut of memory")
 GLANCE = 0.02  # seconds between looks at a process's memory
 
 
@@ -99,7 +101,7 @@ class Worker:
         code = self.process.wait()
         self.said.seek(0)
         end = self.said.read()[-1200:]
-        if code == -9 or any(word in end for word in ("OOM when allocating", "bad_alloc", "not enough memory")):
+        if code == -9 or any(words in end for words in NO_MEMORY):
             return DidNotFit("did not fit in this machine's memory")
         return RuntimeError(f"{self.name} failed. The end of what it said:\n{end}")
 

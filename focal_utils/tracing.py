@@ -37,9 +37,10 @@ def modulations(model):
     """
     layers = list(layers_in_order(model))
     found = {layer: layer.name for layer in layers if isinstance(layer, FocalModulation)}
-    found |= {layer.modulation: layer.name for layer in layers if isinstance(layer, FocalBlock)}
+    blocks = [layer for layer in layers if isinstance(layer, FocalBlock)]
+    found |= {block.modulation: block.name for block in blocks if block.modulation in found}
     if not found:
-        raise ValueError(f"Model {model.name!r} has no FocalBlock among its layers, so there is nothing to trace.")
+        raise ValueError(f"Model {model.name!r} has no FocalBlock with focal modulation: there is nothing to trace.")
     return found
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+import focal_utils as fu
 from focal_utils.attention import SelfAttention, WindowedAttention, relative_positions
 
 FOLDER = Path(__file__).parent / "reference" / "attention"
-CASES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+CASES = sorted(path.stem for path in FOLDER.glob("*.npz") if not path.stem.startswith("block"))
+BLOCKS = sorted(path.stem for path in FOLDER.glob("block*.npz"))
 
 
 def random(*shape, seed=0):
@@ -22,6 +24,18 @@ def numpy(tensor):
     return ops.convert_to_numpy(ops.stop_gradient(tensor))
 
 
+def load_attention(layer, reference, prefix):
+    """timm's weights into an attention layer."""
+    for part in ("qkv", "proj"):
+        load_dense(getattr(layer, part), reference, f"{prefix}{part}")
+    if isinstance(layer, WindowedAttention):
+        layer.table.assign(reference[f"{prefix}relative_position_bias_table"])
+
+
+def load_dense(layer, reference, name):
+    layer.set_weights([reference[f"{name}.weight"].T, reference[f"{name}.bias"]])
+
+
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_equal_timms(name, fused):
@@ -29,12 +43,58 @@ def test_outputs_equal_timms(name, fused):
     arguments = json.loads(str(reference["case"]))["arguments"]
     layer = (WindowedAttention if "window" in arguments else SelfAttention)(**arguments, fused=fused)
     layer.build(reference["input"].shape)
-    for part in ("qkv", "proj"):
-        weights = [reference[f"weights/{part}.weight"].T, reference[f"weights/{part}.bias"]]
-        getattr(layer, part).set_weights(weights)
-    if "window" in arguments:
-        layer.table.assign(reference["weights/relative_position_bias_table"])
+    load_attention(layer, reference, "weights/")
     np.testing.assert_allclose(numpy(layer(reference["input"])), reference["output"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_equal_timms(name):
+    reference = np.load(FOLDER / f"{name}.npz", allow_pickle=False)
+    block = fu.FocalBlock(**json.loads(str(reference["case"]))["arguments"])
+    block.build(reference["input"].shape)
+    load_attention(block.modulation, reference, "weights/attn.")
+    for part in ("norm1", "norm2"):
+        getattr(block, part).set_weights([reference[f"weights/{part}.{kind}"] for kind in ("weight", "bias")])
+    for part in ("fc1", "fc2"):
+        load_dense(getattr(block.mlp, part), reference, f"weights/mlp.{part}")
+    np.testing.assert_allclose(numpy(block(reference["input"])), reference["output"], atol=1e-5)
+
+
+def test_one_word_makes_another_network():
+    """Parameters and operations of known networks: timm's deit_tiny_patch16_224, and Swin-T but for its norms."""
+    vit = {"mixer": "attention"}
+    assert fu.count_parameters("tiny_iso_16", **vit) == 5_717_416
+    tokens, dim, depth = 14**2, 192, 12
+    mixing = depth * 2 * tokens**2 * dim
+    assert fu.count_macs("tiny_iso_16", **vit) == tokens * dim * (3 * 16**2 + depth * 12 * dim) + mixing + 1000 * dim
+    swin = {"mixer": "window", "window": 7}
+    assert fu.count_parameters("tiny_srf", **swin) == pytest.approx(28_288_354, rel=1e-3)
+    assert fu.count_macs("tiny_srf", **swin) == pytest.approx(4.49e9, rel=2e-3)
+
+
+@pytest.mark.parametrize("mixer", ["attention", "window"])
+@pytest.mark.parametrize("depths", [(3,), (1, 2, 2)])
+def test_networks_of_attention_save_and_load(mixer, depths, tmp_path):
+    model = fu.FocalNet((32, 24, 3), 5, embed_dim=8, depths=depths, patch_size=2, mixer=mixer)
+    model.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    x = random(2, 32, 24, 3)
+    assert model(x).shape == (2, 5)
+    np.testing.assert_array_equal(numpy(model(x)), numpy(loaded(x)))
+    shifts = [getattr(layer.modulation, "shift", None) for layer in model.layers if isinstance(layer, fu.FocalBlock)]
+    expected = [index % 2 == 1 for depth in depths for index in range(depth)]
+    assert shifts == (expected if mixer == "window" else [None] * sum(depths))
+
+
+def test_global_attention_knows_positions():
+    """Patches in another order give another answer; without positions, attention and a mean could not tell."""
+    model = fu.FocalNet((8, 8, 3), 4, embed_dim=8, depths=(2,), patch_size=4, mixer="attention")
+    positions = model.get_layer("stem").positions
+    x = random(1, 8, 8, 3)
+    swapped = np.concatenate([x[:, 4:], x[:, :4]], axis=1)
+    assert positions.shape == (1, 2, 2, 8) and np.abs(numpy(model(x)) - numpy(model(swapped))).max() > 1e-6
+    positions.assign(np.zeros(positions.shape, "float32"))
+    np.testing.assert_allclose(numpy(model(x)), numpy(model(swapped)), atol=1e-6)
 
 
 def test_outputs_equal_keras():
@@ -108,3 +168,9 @@ def test_errors_say_what_to_do():
         SelfAttention(8)(random(1, 4, 4, 6))
     with pytest.raises(ValueError, match="known height and width"):
         WindowedAttention(8)(keras.Input((None, 8, 8)))
+    with pytest.raises(ValueError, match="mixer='pooling' is not known: choose one of 'focal', 'attention', 'window'"):
+        fu.FocalBlock(8, mixer="pooling")
+    with pytest.raises(ValueError, match="positions=True needs images of a known height and width"):
+        fu.FocalNet((None, 32, 3), 4, embed_dim=8, depths=(1,), mixer="attention")
+    with pytest.raises(ValueError, match="has no FocalBlock with focal modulation"):
+        fu.trace(fu.FocalNet((8, 8, 3), 4, embed_dim=8, depths=(1,), mixer="attention"), random(1, 8, 8, 3))

@@ -118,7 +118,7 @@ def test_errors_say_what_to_do():
 @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
 def test_a_devices_own_counter_is_read_where_there_is_one(backend, monkeypatch):
     module = pytest.importorskip(backend)
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: ["gpu:0"])
+    monkeypatch.setattr(memory, "accelerators", lambda kind: ["gpu:0"])
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     if backend == "tensorflow":
         counter = module.config.experimental

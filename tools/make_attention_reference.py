@@ -1,18 +1,19 @@
-"""Write tests/reference/attention/*.npz: what timm's ViT and Swin attention compute with random weights.
+"""Write tests/reference/attention/*.npz: what timm's ViT and Swin, attention and whole blocks, compute.
 
     python tools/make_attention_reference.py
 
-needs what make_reference.py needs. Each file holds `input` and `output` (float32, channels last), timm's weights under
-timm's names (`weights/<name>`), and `case`, a JSON string with focal_utils' arguments.
+needs what make_reference.py needs. Weights are random. Each file holds `input` and `output` (float32, channels last),
+timm's weights under timm's names (`weights/<name>`), and `case`, a JSON string with focal_utils' arguments.
 """
 
 import json
 import os
+from functools import partial
 
 import numpy as np
 import torch
 from timm.models.swin_transformer import SwinTransformerBlock
-from timm.models.vision_transformer import Attention
+from timm.models.vision_transformer import Attention, Block
 
 from make_reference import FOLDER, VERSIONS, randomise
 
@@ -21,6 +22,10 @@ WINDOWED = {
     "windows": ({"dim": 12, "num_heads": 3, "window": 4, "shift": False}, (8, 12)),
     "windows_shifted": ({"dim": 12, "num_heads": 3, "window": 4, "shift": True}, (8, 12)),
     "windows_odd_shifted": ({"dim": 8, "num_heads": 2, "window": 3, "shift": True}, (9, 6)),
+}
+BLOCKS = {  # arguments of FocalBlock
+    "block_global": ({"dim": 12, "mixer": "attention", "num_heads": 3}, (5, 4)),
+    "block_windows_shifted": ({"dim": 12, "mixer": "window", "num_heads": 3, "window": 4, "shift": True}, (8, 12)),
 }
 
 
@@ -40,17 +45,22 @@ def write(name, arguments, module, x, run):
 def main():
     torch.set_num_threads(1)
     (FOLDER / "attention").mkdir(parents=True, exist_ok=True)
-    for seed, (name, (arguments, size)) in enumerate((GLOBAL | WINDOWED).items()):
+    norm = partial(torch.nn.LayerNorm, eps=1e-5)
+    for seed, (name, (arguments, size)) in enumerate((GLOBAL | WINDOWED | BLOCKS).items()):
         dim, heads = arguments["dim"], arguments["num_heads"]
         x = torch.randn((2, *size, dim), generator=torch.Generator().manual_seed(seed))
         if name in GLOBAL:
             module = randomise(Attention(dim, heads, qkv_bias=True), seed)
             write(name, arguments, module, x, lambda x, m=module: m(x.flatten(1, 2)).reshape(x.shape))
+        elif name == "block_global":
+            module = randomise(Block(dim, heads, qkv_bias=True, norm_layer=norm), seed)
+            write(name, arguments, module, x, lambda x, m=module: m(x.flatten(1, 2)).reshape(x.shape))
         else:
             window, shift = arguments["window"], arguments["window"] // 2 * arguments["shift"]
-            block = SwinTransformerBlock(dim, size, heads, window_size=window, shift_size=shift)
-            randomise(block.attn, seed)
-            write(name, arguments, block.attn, x, block.eval()._attn)
+            block = SwinTransformerBlock(dim, size, heads, window_size=window, shift_size=shift, norm_layer=norm)
+            whole = name in BLOCKS
+            module = randomise(block if whole else block.attn, seed)
+            write(name, arguments, module, x, block.eval() if whole else block.eval()._attn)
 
 
 if __name__ == "__main__":

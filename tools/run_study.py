@@ -97,20 +97,24 @@ class Pool:
         """All tasks that are not finished yet; `done(task)` after each."""
         left, running = [task for task in tasks if self.facts(task) is None], {}
         start, total = time.time(), len(left)
-        while left or running:
-            for core in range(self.workers):
-                if core not in running and left:
-                    task = left.pop(0)
-                    running[core] = (task, *self.start(task, core))
-            time.sleep(0.5)
-            for core, (task, process, log) in list(running.items()):
-                if process.poll() is not None:
-                    del running[core]
+        try:
+            while left or running:
+                for core in range(self.workers):
+                    if core not in running and left:
+                        task = left.pop(0)
+                        running[core] = (task, *self.start(task, core))
+                time.sleep(0.5)
+                for core in [core for core, (_, process, _) in running.items() if process.poll() is not None]:
+                    task, process, log = running.pop(core)
                     self.finish(task, process, log)
                     done(task)
                     ready = total - len(left) - len(running)
                     minutes = (time.time() - start) / ready * (total - ready) / 60
                     print(f"{ready:3d} of {total}  about {minutes:.0f} min left  {self.summary(task)}", flush=True)
+        finally:  # where one has failed, the others stop too
+            for _, process, log in running.values():
+                process.kill()
+                log.close()
 
     def summary(self, task):
         facts = self.facts(task)
@@ -137,7 +141,7 @@ def main():
         found = {"grid": [facts for facts in map(pool.facts, grid) if facts]}
         found |= {"runs": [facts for facts in map(pool.facts, runs) if facts]}
         complete = bool(runs) and len(found["runs"]) == len(runs)
-        facts = how_made(time.time() - begin) | {"complete": complete} | found
+        facts = how_made(time.time() - begin) | {"complete": complete, "networks": study.networks} | found
         facts["seconds"] = sum(run["seconds"] for run in found["grid"] + found["runs"])  # on one core each
         write_text(ROOT / "data" / "results" / f"{options.study}.json", json.dumps(facts, indent=1) + "\n")
 

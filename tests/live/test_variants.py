@@ -1,0 +1,146 @@
+"""Every variant against timm and transformers, live: their random weights through our loader, the same images.
+
+Needs PyTorch, timm and transformers: `make parity`. Without them these tests are skipped; frozen vectors of small
+networks are in tests/test_parity.py. Tiny, small and base are compared whole, the bigger ones with fewer blocks.
+"""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+
+import focal_utils as fu
+from focal_utils.models import VARIANTS
+
+torch = pytest.importorskip("torch")
+timm = pytest.importorskip("timm")
+transformers = pytest.importorskip("transformers")
+pytestmark = [pytest.mark.parity, pytest.mark.skipif(not os.environ.get("FOCAL_PARITY"), reason="make parity")]
+
+WHOLE = ("tiny", "small", "base")
+SIZE = 96  # pixels; the layers do not depend on it
+LIMITS = {"float32": 1e-4, "float64": 1e-10}  # relative to the largest logit
+
+
+def shortened(variant):
+    """Depths and classes with which a variant is compared."""
+    row = VARIANTS[variant]
+    small = variant.startswith(WHOLE) and len(row.depths) > 1
+    return (row.depths if small else (1, 1, 2, 1)[: len(row.depths)]), 1000 if small else 50
+
+
+def randomise(module, seed=0):
+    """Random values for every parameter, so that no part can hide behind a 0 or a 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            noise = torch.randn(value.shape, generator=generator)
+            if value.ndim > 1:
+                value.copy_(noise / value[0].numel() ** 0.5)
+            else:
+                value.copy_((0 if name.endswith("bias") else 1) + 0.3 * noise)
+    return module.eval()
+
+
+def from_timm(variant):
+    depths, classes = shortened(variant)
+    return timm.create_model(f"focalnet_{variant}", pretrained=False, depths=depths, num_classes=classes)
+
+
+def from_transformers(variant):
+    depths, classes = shortened(variant)
+    row, stages = VARIANTS[variant], len(depths)
+    config = transformers.FocalNetConfig(
+        image_size=SIZE,
+        patch_size=row.patch_size,
+        embed_dim=row.embed_dim,
+        use_conv_embed=row.use_conv_embed,
+        hidden_sizes=[row.embed_dim * 2**stage for stage in range(stages)],
+        depths=list(depths),
+        focal_levels=[row.focal_level] * stages,
+        focal_windows=[row.focal_window] * stages,
+        use_layerscale=row.layer_scale is not None,
+        layerscale_value=row.layer_scale or 1e-4,
+        use_post_layernorm=row.use_postln,
+        use_post_layernorm_in_modulation=row.use_postln_in_modulation,
+        num_labels=classes,
+    )
+    return transformers.FocalNetForImageClassification(config)
+
+
+def timm_outputs(network, images):
+    """Logits, and the map that each stage ends with, channels last."""
+    x, maps = network.stem(images), []
+    for stage in network.layers:
+        x = stage(x)
+        maps.append(x.permute(0, 2, 3, 1))
+    return network.forward_head(network.norm(x)), maps
+
+
+def transformers_outputs(network, images):
+    seen = []
+    hooks = [
+        stage.layers[-1].register_forward_hook(lambda _, __, output: seen.append(output))
+        for stage in network.focalnet.encoder.stages
+    ]
+    logits = network(images).logits
+    for hook in hooks:
+        hook.remove()
+    return logits, seen  # maps are (B, H·W, C)
+
+
+PEERS = {"timm": (from_timm, timm_outputs), "transformers": (from_transformers, transformers_outputs)}
+CASES = [
+    (variant, peer) for variant in VARIANTS for peer in PEERS if not (peer == "timm" and "iso" in variant)
+]  # timm's stem has patches of 4 pixels only
+
+
+@pytest.mark.parametrize(("variant", "peer"), CASES)
+def test_logits_and_feature_maps(variant, peer, tmp_path, record_property):
+    from safetensors.torch import save_file
+
+    build, outputs = PEERS[peer]
+    depths, classes = shortened(variant)
+    images = np.random.default_rng(0).normal(size=(1, SIZE, SIZE, 3))
+    network = randomise(build(variant))
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "w.safetensors")
+    for dtype, limit in LIMITS.items():
+        network = network.to(getattr(torch, dtype))
+        with torch.no_grad():
+            theirs = torch.from_numpy(images.astype(dtype)).permute(0, 3, 1, 2)
+            logits, maps = outputs(network, theirs)
+        model = fu.focalnet(
+            variant, (SIZE, SIZE, 3), classes, depths=depths, dtype=dtype, pad_to_stride=peer == "transformers"
+        )
+        report = fu.load_checkpoint(model, tmp_path / "w.safetensors")
+        assert report.tensors == len(network.state_dict()) and report.family == peer
+        ours = keras.ops.convert_to_numpy(keras.ops.stop_gradient(model(images.astype(dtype))))
+        difference = np.abs(ours - logits.numpy()).max() / np.abs(logits.numpy()).max()
+        record_property(dtype, difference)
+        print(f"{variant} {peer} {dtype}: {difference:.1e}")
+        assert difference <= limit
+        for mine, yours in zip(fu.feature_maps(model)(images.astype(dtype)), maps, strict=True):
+            mine = keras.ops.convert_to_numpy(keras.ops.stop_gradient(mine))
+            yours = yours.numpy().reshape(mine.shape)
+            assert np.abs(mine - yours).max() <= limit * np.abs(yours).max()
+
+
+@pytest.mark.parametrize(("variant", "peer"), CASES)
+def test_names_and_shapes_go_back_exactly(variant, peer):
+    network = PEERS[peer][0](variant)
+    depths, classes = shortened(variant)
+    model = fu.focalnet(variant, (SIZE, SIZE, 3), classes, depths=depths)
+    tensors = {name: value.numpy() for name, value in network.state_dict().items()}
+    fu.load_checkpoint(model, tensors)
+    back = fu.peer_weights(model, peer)
+    assert {name: value.shape for name, value in back.items()} == {name: value.shape for name, value in tensors.items()}
+    assert all(np.array_equal(back[name], value) for name, value in tensors.items())
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in back.items()})
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if "iso" not in variant])
+def test_parameter_counts_of_whole_variants(variant):
+    with torch.device("meta"):
+        network = timm.create_model(f"focalnet_{variant}", pretrained=False, num_classes=1000)
+    assert fu.count_parameters(variant) == sum(value.numel() for value in network.parameters())

@@ -1,0 +1,39 @@
+"""Intervals and slopes that come out as textbooks say; test_probing_statistics.py has the other statistics."""
+
+import numpy as np
+import pytest
+
+from focal_utils import statistics
+
+
+def test_the_interval_of_a_few_values_is_students():
+    mean, half = statistics.mean_interval([1.0, 2.0, 3.0])
+    assert mean == 2 and half == pytest.approx(4.302653 / np.sqrt(3))
+    assert statistics.mean_interval([5.0, 5.0]) == (5, 0)
+    for bad in ([1.0], [[1.0, 2.0]], 3.0):
+        with pytest.raises(ValueError, match="At least two values"):
+            statistics.mean_interval(bad)
+
+
+def test_students_interval_covers_as_often_as_it_says():
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(2000):
+        mean, half = statistics.mean_interval(rng.normal(1, 2, 3))
+        hits += abs(mean - 1) < half
+    assert 0.93 < hits / 2000 < 0.97
+
+
+def test_a_power_is_found_with_its_interval():
+    sizes = np.array([10, 20, 40, 80])
+    assert statistics.log_log_slope(sizes, 3 * sizes**1.5) == (pytest.approx(1.5), pytest.approx(0, abs=1e-6))
+    slope, half = statistics.log_log_slope(sizes, sizes**2 * [1, 1.2, 0.9, 1])
+    assert slope - half < 2 < slope + half and half > 0.01
+    for bad in (([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([1, 2, 3], [1, 0, 2])):
+        with pytest.raises(ValueError, match="Three or more pairs of positive numbers"):
+            statistics.log_log_slope(*bad)
+
+
+def test_wilsons_interval():
+    assert statistics.wilson(8, 10) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    low, high = statistics.wilson(10, 10)
+    assert low < 1 and high == pytest.approx(1)
