@@ -9,8 +9,9 @@ ended and said to be so. Fused attention needs PyTorch, whose rows are left out 
 
 import argparse
 import json
-import math
 import time
+
+import numpy as np
 
 import focal_utils as fu
 from focal_utils.measuring import installed_backends
@@ -19,6 +20,7 @@ from project_files import ROOT, how_made, write_text
 DIM = 96  # the first stage of the tiny networks: 3 heads
 SIDES = (32, 48, 64, 96, 128, 192, 256)  # of the map, in pixels: as many tokens are their squares
 SMALL_SIDES = (4, 6, 8, 10, 14, 20, 28, 40)
+FIRST_SIDES = (96, 192, 320)  # of the images from which the largest is guessed
 STEP = 32  # of the largest image's side, in pixels
 LIMITS = (2, 4, 8)  # GB
 
@@ -75,35 +77,43 @@ def networks(side):
     }
 
 
+def training_row(name, side, rounds, **limits):
+    """What a training step of one image of side² pixels takes, as `measure` says it."""
+    (row,) = fu.measure({name: networks(side)[name.split(", ")[0]]()}, training=True, rounds=rounds, **limits)
+    return row
+
+
 def fits(name, side, gigabytes):
     """Whether a training step of one image of side² pixels fits into as much memory, the whole process counted."""
-    cases = {f"{name}, {gigabytes} GB": networks(side)[name]()}
-    limits = {"memory_limit": int(gigabytes * 1e9), "patience": 300}
-    (row,) = fu.measure(cases, training=True, rounds=0, save=path("largest"), **limits)
+    limits = {"memory_limit": int(gigabytes * 1e9), "patience": 300, "save": path("largest")}
+    row = training_row(f"{name}, {gigabytes} GB", side, rounds=0, **limits)
     print(f"  {row.name}: {side}² {row.note or 'fits'}", flush=True)
     return row.note == ""
 
 
+def expected_sides(name):
+    """For each limit, the side at which memory should reach it, from what three small images take."""
+    pixels = np.array([side**2 for side in FIRST_SIDES], float)
+    used = [training_row(name, side, rounds=1, save=path("largest")).process_bytes for side in FIRST_SIDES]
+    curve = np.polynomial.Polynomial.fit(pixels, used, 2)  # a constant, what grows with pixels, and with their square
+    sides = np.arange(FIRST_SIDES[-1], 8192, STEP)
+    return [STEP * int(sides[np.argmax(curve(sides**2.0) > gigabytes * 1e9)] // STEP) for gigabytes in LIMITS]
+
+
 def largest(name, gigabytes, start):
-    """The side of the largest image that fits, a multiple of STEP, searched for from `start` upwards."""
-    low, high = start, start
-    while fits(name, high, gigabytes):  # doubling the pixels: about 1.4 times the side
-        low, high = high, STEP * math.ceil(high * 1.4 / STEP)
-    if high == start:
-        return None
-    while high - low > STEP:
-        middle = STEP * ((low + high) // (2 * STEP))
-        low, high = (middle, high) if fits(name, middle, gigabytes) else (low, middle)
-    return low
+    """The side of the largest image that fits, a multiple of STEP, searched for from `start`; None if none does."""
+    side = start
+    while side and not fits(name, side, gigabytes):
+        side -= STEP
+    while side and side >= start and fits(name, side + STEP, gigabytes):
+        side += STEP
+    return side or None
 
 
 def measure_largest():
     for name in networks(64):
-        found = 64
-        for gigabytes in LIMITS:
-            side = largest(name, gigabytes, found)
-            print(f"{name}: {side}² in {gigabytes} GB" if side else f"{name}: not even {found}²", flush=True)
-            found = side or found
+        for gigabytes, start in zip(LIMITS, expected_sides(name), strict=True):
+            print(f"{name}: {largest(name, gigabytes, start)}² in {gigabytes} GB", flush=True)
 
 
 PARTS = {"sizes": measure_sizes, "small_maps": measure_small_maps, "largest": measure_largest}

@@ -53,10 +53,11 @@ def work(study, network, course, rate, seed, final):
     arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
     model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
     curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size)
-    start = time.time()
+    start = time.process_time()  # of this process, so that a pause or other work does not count
     fu.train(model, data, epochs, batch_size, None, seed, learning_rate=rate, callbacks=[curve])
     facts = {"network": network, "course": course, "learning_rate": rate, "seed": seed, "epochs": epochs}
-    facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model), "seconds": round(time.time() - start)}
+    facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model)}
+    facts |= {"seconds": round(time.process_time() - start)}
     validated = fu.accuracy(model, data.x_val, data.y_val)
     facts |= {"curve": curve.points, "validation_accuracy": round(validated, 5)}
     if final:

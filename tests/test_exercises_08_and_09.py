@@ -8,7 +8,10 @@ import pytest
 from focal_utils.exercises import verdict
 from tests.exercise_pages import mistakes_told_apart, solution
 
-PAGES = {"8.1 break-even": "08_focal_vs_self_attention.ipynb", "9.1 seeds": "09_ablations.ipynb"}
+PAGES = {
+    "8.1 break-even": "08_focal_vs_self_attention.ipynb",
+    "9.1 seeds": "09_ablations.ipynb",
+}
 
 
 @pytest.mark.parametrize("exercise", PAGES)
@@ -37,7 +40,7 @@ WRONG = {
     "9.1 seeds": {
         "put your answer": None,
         "is there a `return`": lambda spread, effect: None,
-        "One number is wanted": lambda spread, effect: [1, 2],
+        "One number is wanted": lambda spread, effect: np.array([1, 2]),
         "round up": lambda spread, effect: (1.96 * spread / effect) ** 2,
         "square it": lambda spread, effect: 1.96 * spread / effect,
         "The 1.96 is missing": lambda spread, effect: math.ceil((spread / effect) ** 2),
