@@ -166,6 +166,19 @@ def test_levels_read_the_level_before_or_the_input():
     np.testing.assert_allclose(stacked(x)[1], gelu(stacked.convs[1](stacked(x)[0])), atol=1e-6)
 
 
+def test_the_top_alone_is_the_last_level_and_has_one_gate():
+    x = random(1, 9, 9, 3)
+    whole = randomised(HierarchicalContext(3, 3), (1, 9, 9, 3))
+    top = HierarchicalContext(3, 3, context="top")
+    top.build((1, 9, 9, 3))
+    top.set_weights(whole.get_weights())
+    (context,) = top(x)
+    np.testing.assert_array_equal(context, whole(x)[2])
+    assert top.number == 1 and whole.number == 4 and top.receptive_field == whole.receptive_field == 13
+    parts = FocalModulation(3, 3, context="top").parts(x)
+    assert parts.gates.shape == (1, 9, 9, 1) and len(parts.contexts) == 1
+
+
 def test_context_shapes_are_told_before_they_are_computed():
     inputs = keras.Input((None, 8, 3))
     contexts = HierarchicalContext(3, 2)(inputs)

@@ -23,19 +23,18 @@ import focal_utils as fu  # noqa: E402
 from project_files import ROOT, how_made, write_text  # noqa: E402
 from studies import COURSES, STUDIES  # noqa: E402
 
-POINTS = 12  # of the curve of a run, each on this many validation images, the same for all networks:
-CURVE_IMAGES = 1000
+CURVE_IMAGES = 500  # validation images, the same for all networks, for each point of a run's curve
 
 
 class Curve(keras.callbacks.Callback):
-    """Validation accuracy at POINTS moments of a run: `points` is a list of [images seen, accuracy]."""
+    """Validation accuracy at some moments of a run: `points` is a list of [images seen, accuracy]."""
 
-    def __init__(self, data, steps, batch_size):
+    def __init__(self, data, steps, batch_size, moments):
         super().__init__()
         rows = np.random.default_rng(0).permutation(len(data.x_val))[:CURVE_IMAGES]
         self.images, self.labels = data.x_val[rows], data.y_val[rows]
         self.batch_size, self.points = batch_size, []
-        self.moments = {round(steps * (i + 1) / POINTS) for i in range(POINTS)}
+        self.moments = {round(steps * (i + 1) / moments) for i in range(moments)}
         self.step = 0
 
     def on_train_batch_end(self, batch, logs=None):
@@ -52,7 +51,7 @@ def work(study, network, course, rate, seed, final):
     keras.utils.set_random_seed(seed)
     arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
     model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
-    curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size)
+    curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size, STUDIES[study].points)
     start = time.process_time()  # of this process, so that a pause or other work does not count
     fu.train(model, data, epochs, batch_size, None, seed, learning_rate=rate, callbacks=[curve])
     facts = {"network": network, "course": course, "learning_rate": rate, "seed": seed, "epochs": epochs}
@@ -143,7 +142,9 @@ def main():
         found |= {"runs": [facts for facts in map(pool.facts, runs) if facts]}
         complete = bool(runs) and len(found["runs"]) == len(runs)
         facts = how_made(time.time() - begin) | {"complete": complete, "networks": study.networks} | found
-        facts["seconds"] = sum(run["seconds"] for run in found["grid"] + found["runs"])  # on one core each
+        for run in found["grid"]:
+            del run["seconds"]
+        facts["seconds"] = sum(run["seconds"] for run in found["runs"])  # of one core, without the grid
         write_text(ROOT / "data" / "results" / f"{options.study}.json", json.dumps(facts, indent=1) + "\n")
 
     pool.run(grid, write)
