@@ -177,6 +177,8 @@ def test_the_top_alone_is_the_last_level_and_has_one_gate():
     assert top.number == 1 and whole.number == 4 and top.receptive_field == whole.receptive_field == 13
     parts = FocalModulation(3, 3, context="top").parts(x)
     assert parts.gates.shape == (1, 9, 9, 1) and len(parts.contexts) == 1
+    with pytest.raises(ValueError, match='focal_level=0 with context="top" leaves no context'):
+        FocalModulation(3, 0, context="top")
 
 
 def test_context_shapes_are_told_before_they_are_computed():
