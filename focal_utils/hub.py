@@ -7,6 +7,8 @@ import urllib.request
 
 from focal_utils.downloads import TIMEOUT, DataNotFound, fetch
 from focal_utils.paths import cache_folder
+from focal_utils.peers import load_checkpoint
+from focal_utils.weights import load_weights
 
 HUB = "https://huggingface.co"
 FILE = "model.safetensors"
@@ -18,6 +20,31 @@ REPOSITORIES = {
     name: (f"timm/focalnet_{name}.ms_in22k", 21842)
     for name in ("large_fl3", "large_fl4", "xlarge_fl3", "xlarge_fl4", "huge_fl3", "huge_fl4")
 }
+
+
+def load_pretrained(model, source, variant):
+    """Load weights into a `FocalNet` of a variant; returns the model.
+
+    Args:
+        source: "imagenet" for the published weights of that variant; or a path, of a `.weights.h5` file, which
+            `load_weights` reads, or of a `.safetensors` or `.pth` file, which `load_checkpoint` reads.
+
+    Raises:
+        ValueError: a variant without published weights, or a classifier of other classes than the published one's;
+            whatever the loading raises.
+    """
+    if source == "imagenet" and variant in REPOSITORIES:
+        classes, published = model.output_shape[-1], REPOSITORIES[variant][1]
+        if len(model.output_shape) == 2 and classes != published:
+            raise ValueError(
+                f'weights="imagenet" has a classifier of {published} classes for {variant}, not of {classes}: take '
+                f"include_top=False and add your own, or classes={published}."
+            )
+    if source == "imagenet":
+        source = imagenet_weights(variant)
+    load = load_weights if str(source).endswith(".h5") else load_checkpoint
+    load(model, source)
+    return model
 
 
 def imagenet_weights(variant):

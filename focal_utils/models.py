@@ -6,10 +6,8 @@ import keras
 
 from focal_utils.blocks import FocalBlock, PatchEmbed
 from focal_utils.checks import check_at_least, check_choice
-from focal_utils.hub import REPOSITORIES, imagenet_weights
+from focal_utils.hub import load_pretrained
 from focal_utils.layers import dense, layer_norm, serializable
-from focal_utils.peers import load_checkpoint
-from focal_utils.weights import load_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -223,28 +221,17 @@ def focalnet(variant, input_shape=(224, 224, 3), classes=1000, include_top=True,
         variant: a key of `VARIANTS`.
         input_shape, classes, include_top: as for `FocalNet`.
         weights: None for random ones; "imagenet" for the published ones, which are downloaded once, see
-            `imagenet_weights`; or the path of a `.weights.h5`, `.safetensors` or `.pth` file, see `load_weights` and
-            `load_checkpoint`.
+            `load_pretrained`; or the path of a `.weights.h5`, `.safetensors` or `.pth` file.
         overrides: any further argument of `FocalNet`, which then takes precedence over the table.
 
     Raises:
-        ValueError: an unknown variant, with the known ones named; a classifier of other classes than the published
-            one's; whatever `FocalNet` and the loading raise.
+        ValueError: an unknown variant, with the known ones named; whatever `FocalNet` and `load_pretrained` raise.
     """
     check_choice("variant", variant, tuple(VARIANTS))
-    if weights == "imagenet":
-        published = REPOSITORIES.get(variant, (None, classes))[1]
-        if include_top and classes != published:
-            raise ValueError(
-                f'weights="imagenet" has a classifier of {published} classes for {variant}, not of {classes}: take '
-                f"include_top=False and add your own, or classes={published}."
-            )
-        weights = imagenet_weights(variant)
     row = VARIANTS[variant]._asdict()
     row["focal_levels"], row["focal_windows"] = row.pop("focal_level"), row.pop("focal_window")
     arguments = {"name": f"focalnet_{variant}"} | row | overrides
     model = FocalNet(input_shape, classes, include_top, **arguments)
     if weights is not None:
-        load = load_weights if str(weights).endswith(".h5") else load_checkpoint
-        load(model, weights)
+        load_pretrained(model, weights, variant)
     return model

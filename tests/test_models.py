@@ -233,6 +233,10 @@ def test_a_global_policy_is_followed():
     assert keras.backend.standardize_dtype(model(random(1, 32, 32, 3)).dtype) == "float32"
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="Keras 3.15 takes products and means in float32 on PyTorch; JAX has float64 only when asked",
+)
 def test_double_precision_is_double_throughout():
     model = small(dtype="float64", layer_scale=1e-4, use_postln_in_modulation=True)
     single = small(layer_scale=1e-4, use_postln_in_modulation=True)

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import re
 import struct
 from pathlib import Path
 
@@ -211,7 +210,7 @@ def test_pytorchs_format_is_read_and_runs_nothing(tmp_path):
     assert not marker.exists()
     torch.save({"model": tensors}, path)
     path.write_bytes(path.read_bytes()[:-500])
-    refused(small(), path, DamagedData, re.escape(path.name))
+    refused(small(), path, DamagedData, path.name)
 
 
 def test_tensors_are_checked_before_they_are_read(saved, monkeypatch):

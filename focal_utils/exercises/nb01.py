@@ -50,27 +50,29 @@ def wrong_contexts(z, convs):
 
 
 def same(maps, expected):
-    return all(np.allclose(a, ops.convert_to_numpy(b), atol=1e-5) for a, b in zip(maps, expected, strict=True))
+    pairs = [(a, ops.convert_to_numpy(b)) for a, b in zip(maps, expected, strict=True)]
+    return all(a.shape == b.shape and np.allclose(a, b, atol=1e-5) for a, b in pairs)
 
 
 @exercise("1.1 contexts")
 def judge_contexts(answer):
     z = np.random.default_rng(1).normal(size=(1, 12, 12, 4)).astype("float32")
     convs = [keras.layers.DepthwiseConv2D(size, padding="same", use_bias=False) for size in (3, 5, 7)]
+    shape, z = z.shape, ops.convert_to_tensor(z)
     maps = call(answer, z, convs)
     if not isinstance(maps, list):
         raise NotYet(f"One array of shape {maps.shape}. All levels are wanted: a list of 3 maps, from near to far.")
     if len(maps) == 1:
         raise NotYet("Only one map came back for 3 convolutions. Does the `return` stand inside the loop?")
-    if len(maps) == 4 and maps[0].shape == z.shape and np.allclose(maps[0], z):
+    if len(maps) == 4 and same(maps[:1], [z]):
         raise NotYet(
             "Four maps for 3 convolutions, and the first is z itself. The input is no level: level 1 reads it."
         )
     if len(maps) != len(convs):
         raise NotYet(f"{len(maps)} maps for 3 convolutions: one each. The global average has its turn later on.")
-    wrong = [context.shape for context in maps if context.shape != z.shape]
+    wrong = [context.shape for context in maps if context.shape != shape]
     if wrong:
-        raise NotYet(f"A map has shape {wrong[0]}; every one should be as large as z, {z.shape}.")
+        raise NotYet(f"A map has shape {wrong[0]}; every one should be as large as z, {shape}.")
     expected = contextualize(z, convs, global_context=False)
     if same(maps, expected):
         return "Each level looks at neighbourhoods of neighbourhoods. Read on to see how far that is."

@@ -39,11 +39,14 @@ def modulate(answer):
     rng = np.random.default_rng(31)
     query, context = rng.normal(size=(2, 2, 3, 4, 6)).astype("float32")
     kernels, biases = rng.normal(size=(2, 6, 6)).astype("float32"), rng.normal(size=(2, 6)).astype("float32")
-    h, proj = (lambda x, k=k, b=b: ops.matmul(x, k) + b for k, b in zip(kernels, biases, strict=True))
-    y = call(answer, *map(ops.convert_to_tensor, (query, context)), h, proj)
-    if isinstance(y, list) or y.shape != query.shape:
+    h, proj = (
+        lambda x, k=k, b=b: ops.matmul(x, k) + ops.convert_to_tensor(b) for k, b in zip(kernels, biases, strict=True)
+    )
+    shape, query, context = query.shape, ops.convert_to_tensor(query), ops.convert_to_tensor(context)
+    y = call(answer, query, context, h, proj)
+    if isinstance(y, list) or y.shape != shape:
         got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
-        raise NotYet(f"I get {got} for a query of shape {query.shape}; the output has the query's shape.")
+        raise NotYet(f"I get {got} for a query of shape {shape}; the output has the query's shape.")
     m = h(context)
     mistakes = [
         (proj(query + m), "You add the modulator: every query is shifted by the same amount. Who is silenced by that?"),
