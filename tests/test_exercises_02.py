@@ -57,7 +57,7 @@ WRONG = {
         (lambda contexts, gates: ops.sum(aggregate(contexts, gates), axis=-1), "channels have been added up too"),
         (lambda contexts, gates: ops.concatenate([c * gates[..., :1] for c in contexts], -1), "(B, H, W, C) is wanted"),
         (lambda contexts, gates: sum(contexts), "the gates are not used"),
-        (lambda contexts, gates: 0 * contexts[0] + ops.sum(gates, -1, keepdims=True), "You add up the gates"),
+        (lambda contexts, gates: 0 * contexts[0] + gates.sum(-1, keepdims=True), "You add up the gates"),
         (lambda contexts, gates: aggregate(contexts, gates) / len(contexts), "A mean where"),
         (lambda contexts, gates: aggregate(contexts, ops.softmax(gates)), "softmax"),
         (lambda contexts, gates: aggregate(contexts[:-1], gates), "The last context is missing"),
