@@ -38,7 +38,7 @@ test-browser: env-dev  ## the explorer in a real JupyterLab and a real Chromium 
 
 parity:  ## every variant against timm and transformers, live: logits, feature maps, names (installs PyTorch)
 	@bash tools/env.sh $(PARITY_ENV) requirements.txt requirements-parity.txt
-	FOCAL_PARITY=1 $(PARITY_ENV)/bin/python -m pytest tests/live -p no:nbval -o addopts= --import-mode=importlib -rs -s $(ARGS)
+	$(PARITY_ENV)/bin/python -m pytest parity -o addopts= -s $(ARGS)
 
 test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
 	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt

@@ -1,10 +1,13 @@
 """Every variant against timm and transformers, live: their random weights through our loader, the same images.
 
-Needs PyTorch, timm and transformers: `make parity`. Without them these tests are skipped; frozen vectors of small
-networks are in tests/test_parity.py. Tiny, small and base are compared whole, the bigger ones with fewer blocks.
+Needs PyTorch, timm and transformers, which `make parity` installs; `make test` has frozen vectors of small networks
+instead (tests/test_parity.py). Tiny, small and base are compared whole, the bigger ones with fewer blocks.
 """
 
-import os
+# PyTorch's packages first: imported after TensorFlow, torchvision ends the process (PyTorch 2.13, TensorFlow 2.21).
+import timm
+import torch
+import transformers  # isort: split
 
 import keras
 import numpy as np
@@ -12,11 +15,6 @@ import pytest
 
 import focal_utils as fu
 from focal_utils.models import VARIANTS
-
-torch = pytest.importorskip("torch")
-timm = pytest.importorskip("timm")
-transformers = pytest.importorskip("transformers")
-pytestmark = [pytest.mark.parity, pytest.mark.skipif(not os.environ.get("FOCAL_PARITY"), reason="make parity")]
 
 WHOLE = ("tiny", "small", "base")
 SIZE = 96  # pixels; the layers do not depend on it
@@ -45,7 +43,20 @@ def randomise(module, seed=0):
 
 def from_timm(variant):
     depths, classes = shortened(variant)
-    return timm.create_model(f"focalnet_{variant}", pretrained=False, depths=depths, num_classes=classes)
+    row = VARIANTS[variant]
+    if depths == row.depths:
+        return timm.create_model(f"focalnet_{variant}", pretrained=False, num_classes=classes)
+    return timm.models.focalnet.FocalNet(
+        num_classes=classes,
+        embed_dim=row.embed_dim,
+        depths=depths,
+        focal_levels=(row.focal_level,) * len(depths),
+        focal_windows=(row.focal_window,) * len(depths),
+        use_overlap_down=row.use_conv_embed,
+        use_post_norm=row.use_postln,
+        use_post_norm_in_modulation=row.use_postln_in_modulation,
+        layerscale_value=row.layer_scale,
+    )
 
 
 def from_transformers(variant):
