@@ -15,6 +15,7 @@ import pytest
 
 import focal_utils as fu
 from focal_utils.models import VARIANTS
+from make_reference import randomise
 
 WHOLE = ("tiny", "small", "base")
 SIZE = 96  # pixels; the layers do not depend on it
@@ -26,19 +27,6 @@ def shortened(variant):
     row = VARIANTS[variant]
     small = variant.startswith(WHOLE) and len(row.depths) > 1
     return (row.depths if small else (1, 1, 2, 1)[: len(row.depths)]), 1000 if small else 50
-
-
-def randomise(module, seed=0):
-    """Random values for every parameter, so that no part can hide behind a 0 or a 1."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in module.named_parameters():
-            noise = torch.randn(value.shape, generator=generator)
-            if value.ndim > 1:
-                value.copy_(noise / value[0].numel() ** 0.5)
-            else:
-                value.copy_((0 if name.endswith("bias") else 1) + 0.3 * noise)
-    return module.eval()
 
 
 def from_timm(variant):
@@ -114,7 +102,7 @@ def test_logits_and_feature_maps(variant, peer, tmp_path, record_property):
     build, outputs = PEERS[peer]
     depths, classes = shortened(variant)
     images = np.random.default_rng(0).normal(size=(1, SIZE, SIZE, 3))
-    network = randomise(build(variant))
+    network = randomise(build(variant), seed=0)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "w.safetensors")
     for dtype, limit in LIMITS.items():
         network = network.to(getattr(torch, dtype))
