@@ -46,7 +46,8 @@ COMPARISON = {
     "ViT": ISOTROPIC | {"mixer": "attention", "mlp_ratio": 4.5},
 }
 
-# The ablations of Yang et al. 2022, section 4, and what the article does otherwise: each row is one argument away from the first.
+# The ablations of Yang et al. 2022, section 4, and what the article does otherwise: each is one argument away from the
+# first.
 PLAIN = {"embed_dim": 16, "depths": (1, 2, 1), "patch_size": 2, "focal_levels": 3}
 ABLATIONS = {
     "the paper's": {},
