@@ -38,8 +38,8 @@ def test_shipped_results_are_complete_and_of_this_study(name):
 def test_finished_runs_are_kept_and_a_failure_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(run_study, "ROOT", tmp_path)
     pool, done = run_study.Pool("ablations", workers=2), []
-    good, bad = ("the paper's", "gtsrb", 0.004, 0, True), ("nobody", "gtsrb", 0.004, 0, True)
-    facts = {"network": good[0], "course": "gtsrb", "learning_rate": 0.004, "seed": 0, "seconds": 1}
+    good, bad = ("the paper's", "bloodcells", 0.004, 0, True), ("nobody", "bloodcells", 0.004, 0, True)
+    facts = {"network": good[0], "course": "bloodcells", "learning_rate": 0.004, "seed": 0, "seconds": 1}
     pool.path(good).write_text(json.dumps(facts | {"validation_accuracy": 0.5}))
     pool.run([good], done.append)
     assert done == [] and pool.facts(good)["seconds"] == 1

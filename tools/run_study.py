@@ -47,9 +47,9 @@ class Curve(keras.callbacks.Callback):
 def work(study, network, course, rate, seed, final):
     """One run in this process; prints its facts as JSON on the last line."""
     place, batch_size = COURSES[course], 128
+    arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
     data, epochs = place.load(), place.epochs if final else place.grid_epochs
     keras.utils.set_random_seed(seed)
-    arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
     model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
     curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size, STUDIES[study].points)
     start = time.process_time()  # of this process, so that a pause or other work does not count
