@@ -33,14 +33,13 @@ def load_pretrained(model, source, variant):
         ValueError: a variant without published weights, or a classifier of other classes than the published one's;
             whatever the loading raises.
     """
-    if source == "imagenet" and variant in REPOSITORIES:
-        classes, published = model.output_shape[-1], REPOSITORIES[variant][1]
-        if len(model.output_shape) == 2 and classes != published:
+    if source == "imagenet":
+        classes, published = model.output_shape[-1], REPOSITORIES.get(variant, (None, None))[1]
+        if published and len(model.output_shape) == 2 and classes != published:
             raise ValueError(
                 f'weights="imagenet" has a classifier of {published} classes for {variant}, not of {classes}: take '
                 f"include_top=False and add your own, or classes={published}."
             )
-    if source == "imagenet":
         source = imagenet_weights(variant)
     load = load_weights if str(source).endswith(".h5") else load_checkpoint
     load(model, source)

@@ -6,10 +6,10 @@ so that whatever slows the machine down slows down all of them.
 
 import importlib.util
 import json
-import os
 import statistics
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ import psutil
 from focal_utils.costs import count_macs, count_parameters
 from focal_utils.environment import machine_facts
 from focal_utils.memory import peak_memory
+from focal_utils.paths import whole_file
 from focal_utils.processes import DidNotFit, Worker, serve
 from focal_utils.training import jit_here
 
@@ -27,7 +28,7 @@ TURN = 0.3  # seconds: a turn is as many steps as take about as long
 # What a step needs would be hidden by oneDNN's pool in TensorFlow, which grows by doubling and gives nothing back, and
 # by the arenas that glibc keeps for each thread, whose ends it does not give back.
 SYSTEM_MEMORY = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1", "MALLOC_ARENA_MAX": "1"}
-BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name: the module it needs
+BACKENDS = ("tensorflow", "jax", "torch")  # by Keras' names, which are those of their modules
 
 
 class Measurement(NamedTuple):
@@ -83,7 +84,7 @@ def measure(
         if not isinstance(case, keras.layers.Layer):
             raise TypeError(f"{name or 'The case'} is a {type(case).__name__}: give a layer or a model.")
     backend = backend or keras.backend.backend()
-    if not importlib.util.find_spec(BACKENDS.get(backend, "no such backend")):
+    if backend not in installed_backends():
         raise ValueError(f"backend={backend!r} is not installed here: choose one of {', '.join(installed_backends())}.")
     kept = saved_rows(save)
     asked = {
@@ -109,7 +110,7 @@ def measure(
 
 def installed_backends():
     """Which of Keras' backends are installed here, by Keras' names."""
-    return [name for name, module in BACKENDS.items() if importlib.util.find_spec(module)]
+    return [name for name in BACKENDS if importlib.util.find_spec(name)]
 
 
 def known_shape(name, case):
@@ -128,9 +129,8 @@ def saved_rows(path):
 
 def write_rows(path, rows):
     """Put rows, machine, versions and date into a JSON file, whole or not at all."""
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(machine_facts() | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(machine_facts() | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def race(cases, rounds, memory_limit, patience):
@@ -146,16 +146,16 @@ def race(cases, rounds, memory_limit, patience):
             costs |= {"macs": count_macs(case, tuple(request["input_shape"]))}
             rows[name] = request | costs | {"seconds": None, "rounds": [], "peak_bytes": None, "process_bytes": None}
             rows[name]["note"] = ""
-            with ended(workers, name, rows[name]):
+            with may_end(workers, name, rows[name]):
                 step = workers[name].ask(request | {"case": keras.saving.serialize_keras_object(case)})
                 turns[name] = max(1, round(TURN / step))
         for number in range(rounds):
             order = list(workers)
             for name in order[number % len(order) :] + order[: number % len(order)] if order else []:
-                with ended(workers, name, rows[name]):
+                with may_end(workers, name, rows[name]):
                     rows[name]["rounds"].append(workers[name].ask(turns[name]) / turns[name])
         for name in list(workers) if rounds else []:
-            with ended(workers, name, rows[name]):
+            with may_end(workers, name, rows[name]):
                 repeats = 3 if statistics.median(rows[name]["rounds"]) < 1 else 1
                 peaks = sorted(workers[name].ask("memory") for _ in range(repeats))
                 rows[name]["peak_bytes"], rows[name]["process_bytes"] = peaks[repeats // 2]
@@ -166,21 +166,14 @@ def race(cases, rounds, memory_limit, patience):
     return list(rows.values())
 
 
-class ended:
-    """A `with` block in which a worker may be ended by its limits: its row then says so, and it is left out."""
-
-    def __init__(self, workers, name, row):
-        self.workers, self.name, self.row = workers, name, row
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, _):
-        if kind is None or not issubclass(kind, DidNotFit):
-            return False
-        self.workers.pop(self.name).stop()
-        self.row |= {"note": str(error), "rounds": []}
-        return True
+@contextmanager
+def may_end(workers, name, row):
+    """In this `with` block a worker may be ended by its limits: its row then says so, and it is left out."""
+    try:
+        yield
+    except DidNotFit as error:
+        workers.pop(name).stop()
+        row.update(note=str(error), rounds=[])
 
 
 def make_step(case, input_shape, batch, training):

@@ -18,7 +18,8 @@ SMALL = 64 * 1024  # bytes; an array of at least this size gets pages of its own
 def peak_memory(step):
     """Run `step()`; bytes that it took at its peak beyond what was in use before, and bytes in use at that peak.
 
-    It is run a first time so that what is made only once is not counted.
+    It is run a first time so that what is made only once is not counted. For a process that does nothing else: from
+    then on it takes and returns memory in another way, which is slower (see `give_back`).
 
     On a CPU the second figure is the whole process, libraries included. Linux keeps a process's highest size and lets
     it be reset; elsewhere the size is read each millisecond, which can miss a short peak.

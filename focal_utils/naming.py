@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-# Ours, then theirs. {s} is the stage, {b} the block, {l} the level from 0, {p} the part; {t} is the stage before.
+# Ours, then theirs. {s} is the stage, {t} the one before, {b} the block, {l} the level from 0.
 STAGE = {"official": "layers.{s}", "timm": "layers.{s}", "transformers": "focalnet.encoder.stages.{s}"}
 BEFORE = {"official": "layers.{t}", "timm": "layers.{s}", "transformers": "focalnet.encoder.stages.{t}"}
 BLOCK = {"official": "blocks.{b}", "timm": "blocks.{b}", "transformers": "layers.{b}"}
@@ -97,25 +97,28 @@ def names_in(family, model):
     return names
 
 
-def keras_shape(shape, ours):
-    """The shape that a tensor of theirs gets here, for one of ours of rank `len(ours)`."""
-    shape = tuple(shape)
-    if len(shape) == 4 and len(ours) == 2 and shape[2:] == (1, 1):
-        return shape[1], shape[0]
+def axes_here(shape, ours):
+    """Which axis of a tensor of theirs each axis here is, for one of ours of shape `ours`.
+
+    PyTorch's Dense (out, in), which may lie as a 1×1 convolution, is (in, out) here; a convolution (out, in, k, k) is
+    (k, k, in, out), a depthwise one (C, 1, k, k) is (k, k, C, 1).
+    """
+    if len(shape) == 4 and len(ours) == 2 and tuple(shape[2:]) == (1, 1):
+        return 1, 0
     if len(shape) == 4:
-        out, inner, *kernel = shape
-        return (*kernel, out, inner) if inner == 1 and ours[-1] == 1 else (*kernel, inner, out)
-    return shape[::-1]
+        return (2, 3, 0, 1) if shape[1] == 1 and ours[-1] == 1 else (2, 3, 1, 0)
+    return tuple(reversed(range(len(shape))))
+
+
+def keras_shape(shape, ours):
+    """The shape that a tensor of theirs has here."""
+    return tuple(shape[axis] for axis in axes_here(shape, ours))
 
 
 def to_keras(value, ours):
-    """A tensor of theirs as it lies here: Dense (in, out), Conv2D (k, k, in, out), DepthwiseConv2D (k, k, C, 1)."""
-    if value.ndim == 4 and len(ours) == 2:
-        value = value[:, :, 0, 0]
-    if value.ndim == 4:
-        depthwise = value.shape[1] == 1 and ours[-1] == 1
-        return value.transpose(2, 3, 0, 1) if depthwise else value.transpose(2, 3, 1, 0)
-    return value.T
+    """A tensor of theirs as it lies here."""
+    axes = axes_here(value.shape, ours)
+    return value.reshape(value.shape[: len(axes)]).transpose(axes)
 
 
 def to_peer(value, name, family):

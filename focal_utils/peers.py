@@ -211,7 +211,8 @@ def open_safetensors(path):
 def as_array(value):
     """A NumPy array from an array or a tensor of PyTorch's; half precision becomes float32."""
     if hasattr(value, "detach"):
-        value = value.detach().cpu().float().numpy()
+        value = value.detach().cpu()
+        value = (value.float() if value.dtype.itemsize < 4 else value).numpy()
     return np.asarray(value)
 
 

@@ -116,5 +116,4 @@ class Worker:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None or not self.said.closed:
-            self.stop()
+        self.stop()

@@ -155,12 +155,18 @@ def test_the_global_context_is_the_mean_of_the_last_level():
     np.testing.assert_allclose(alone[:, 0, 0], gelu(ops.mean(random(2, 9, 5, 3), axis=(1, 2))), atol=1e-6)
 
 
+def alike(layer, context):
+    """The same three-channel layer with another way of making contexts."""
+    other = HierarchicalContext(3, layer.focal_level, context=context)
+    other.build((1, 9, 9, 3))
+    other.set_weights(layer.get_weights())
+    return other
+
+
 def test_levels_read_the_level_before_or_the_input():
     x = random(1, 9, 9, 3)
     stacked = randomised(HierarchicalContext(3, 2), (1, 9, 9, 3))
-    parallel = HierarchicalContext(3, 2, context="parallel")
-    parallel.build((1, 9, 9, 3))
-    parallel.set_weights(stacked.get_weights())
+    parallel = alike(stacked, "parallel")
     np.testing.assert_array_equal(stacked(x)[0], parallel(x)[0])
     np.testing.assert_allclose(parallel(x)[1], gelu(parallel.convs[1](x)), atol=1e-6)
     np.testing.assert_allclose(stacked(x)[1], gelu(stacked.convs[1](stacked(x)[0])), atol=1e-6)
@@ -169,9 +175,7 @@ def test_levels_read_the_level_before_or_the_input():
 def test_the_top_alone_is_the_last_level_and_has_one_gate():
     x = random(1, 9, 9, 3)
     whole = randomised(HierarchicalContext(3, 3), (1, 9, 9, 3))
-    top = HierarchicalContext(3, 3, context="top")
-    top.build((1, 9, 9, 3))
-    top.set_weights(whole.get_weights())
+    top = alike(whole, "top")
     (context,) = top(x)
     np.testing.assert_array_equal(context, whole(x)[2])
     assert top.number == 1 and whole.number == 4 and top.receptive_field == whole.receptive_field == 13
