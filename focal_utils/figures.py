@@ -9,6 +9,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 SIGNED, AMOUNT = "RdBu_r", "viridis"
 
@@ -166,11 +167,16 @@ def scaling(series, xlabel, ylabel, guides=()):
     for i, (name, (sizes, amounts)) in enumerate(series.items()):
         ax.plot(sizes, amounts, f"C{i}-" + "osD^vP"[i % 6], ms=5, label=name)
     first, amount = (values[0] for values in next(iter(series.values())))
-    top = max(max(amounts) for _, amounts in series.values())
+    everything = np.concatenate([np.asarray(amounts, float) for _, amounts in series.values()])
+    top = everything.max()
     for power in guides:
         ends = np.array([first, max(max(sizes) for sizes, _ in series.values())], float)
         ax.plot(ends, amount * (ends / first) ** power, "0.7", lw=1, ls="--", zorder=0, label=f"slope {power}")
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, ylim=(None, top * 3))
+    if top < 100 * everything.min():  # powers of ten alone would leave one or two ticks
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     ax.grid(alpha=0.3, which="both")
     ax.legend(fontsize=8)
     return figure
