@@ -1,5 +1,6 @@
 """Fetching and opening files from elsewhere: resumable, checked, atomic, and never outside their folder."""
 
+import errno
 import hashlib
 import http.client
 import os
@@ -10,6 +11,7 @@ import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 TIMEOUT = 8
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 BLOCK = 1 << 18
 
 
@@ -45,7 +47,7 @@ def fetch(url, path, checksum=None, algorithm="md5"):
         algorithm: of the checksum: "md5" or "sha256".
 
     Raises:
-        OSError: no connection, or it broke off.
+        OSError: no connection, or it broke off, or the disk is full.
         DamagedData: the checksum is wrong; nothing is kept.
     """
     if os.environ.get("FOCAL_OFFLINE"):
@@ -67,6 +69,9 @@ def fetch(url, path, checksum=None, algorithm="md5"):
                 part.unlink()
         except (OSError, http.client.HTTPException) as error:
             after = part.stat().st_size if part.is_file() else 0
+            if getattr(error, "errno", None) in DISK_FULL:
+                raise OSError(error.errno, f"the disk is full: {path} needs more space. Free some and call again; "
+                                           f"the {after:,} bytes that have arrived are kept in {part}") from error
             if after <= before:
                 raise ConnectionError(f"{url}: {error or type(error).__name__}"
                                       + (f"; the {after:,} bytes in {part} are kept" if after else "")) from error

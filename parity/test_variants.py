@@ -12,8 +12,10 @@ import transformers  # isort: split
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import focal_utils as fu
+from check_published import prepared
 from focal_utils.models import VARIANTS
 from make_reference import randomise
 
@@ -143,3 +145,13 @@ def test_parameter_counts_of_whole_variants(variant):
     with torch.device("meta"):
         network = timm.create_model(f"focalnet_{variant}", pretrained=False, num_classes=1000)
     assert fu.count_parameters(variant) == sum(value.numel() for value in network.parameters())
+
+
+def test_a_photograph_is_prepared_as_by_transformers():
+    processing = pytest.importorskip("transformers.models.bit.image_processing_pil_bit")
+    sides = {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 2}
+    norm = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype="uint8")
+    theirs = processing.BitImageProcessorPil(**sides, **norm)(Image.fromarray(pixels), return_tensors="np")
+    ours = prepared(Image.fromarray(pixels))[0]
+    assert np.abs(ours - theirs["pixel_values"][0].transpose(1, 2, 0)).max() < 1e-6

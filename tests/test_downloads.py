@@ -1,9 +1,11 @@
+import errno
 import hashlib
 import http.server
 import socket
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -181,3 +183,13 @@ def test_an_altered_member(tmp_path):
     path.write_bytes(data)
     with open_archive(path) as archive, pytest.raises(DamagedData, match=r"altered\.zip: the member 'a\.txt'"):
         read_member(archive, "a.txt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full (Linux)")
+def test_a_full_disk_is_told_and_leaves_nothing_under_the_name(serve, tmp_path):
+    server = serve()
+    (tmp_path / "file.bin.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="the disk is full: .*file.bin needs more space. Free some") as caught:
+        fetch(server.url, tmp_path / "file.bin", MD5)
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "file.bin").exists() and len(server.ranges) == 1

@@ -3,6 +3,8 @@
 import json
 import pickle
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -220,3 +222,27 @@ def test_tensors_are_checked_before_they_are_read(saved, monkeypatch):
     monkeypatch.setattr(peers, "to_keras", None)
     refused(small(embed_dim=4), saved, ValueError, "another width")
     assert load_file(saved)
+
+
+LOADING = """
+import json, sys, time
+import psutil
+import focal_utils as fu
+from focal_utils import memory
+
+model = fu.focalnet("tiny_srf")
+before, start = psutil.Process().memory_info().rss, time.process_time()
+peak = memory.linux_peak(lambda: fu.load_checkpoint(model, sys.argv[1]))
+print(json.dumps([time.process_time() - start, peak - before]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's counter of a process's highest size (Linux)")
+def test_a_tiny_checkpoint_takes_two_seconds_and_twice_its_size(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_file(fu.peer_weights(fu.focalnet("tiny_srf"), "timm"), path)
+    done = subprocess.run([sys.executable, "-c", LOADING, path], capture_output=True, text=True, timeout=240)
+    seconds, extra = json.loads(done.stdout.splitlines()[-1])
+    assert seconds < 2
+    assert extra < 2.5 * path.stat().st_size
