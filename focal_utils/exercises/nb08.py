@@ -13,8 +13,8 @@ def break_even(kernels):
 def judge_break_even(answer):
     for kernels in ([3, 5], [3, 5, 7], [5]):
         result, due = call(answer, kernels), break_even(kernels)
-        if result.shape != ():
-            raise NotYet(f"One number is wanted, but the result has shape {result.shape}.")
+        if np.shape(result) != ():
+            raise NotYet(f"One number is wanted, but the result has shape {np.shape(result)}.")
         given = float(result)
         if np.isclose(given, due, atol=0.51) and not np.isclose(given, due):
             raise NotYet(f"Nearly: {given} instead of {due} for kernels {kernels}. Leave it as it is, do not round.")

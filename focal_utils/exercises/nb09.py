@@ -11,8 +11,8 @@ from focal_utils.exercises.checking import NotYet, call, exercise
 def judge_seeds(answer):
     for spread, effect in ((0.5, 0.3), (0.5, 0.1), (0.2, 0.4)):
         result = call(answer, spread, effect)
-        if result.shape != ():
-            raise NotYet(f"One number is wanted, but the result has shape {result.shape}.")
+        if np.shape(result) != ():
+            raise NotYet(f"One number is wanted, but the result has shape {np.shape(result)}.")
         given, exact = float(result), (1.96 * spread / effect) ** 2
         if given == math.ceil(exact):
             continue
