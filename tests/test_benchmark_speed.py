@@ -39,3 +39,8 @@ def test_stock_layers_do_as_much_as_ours(task):
     ours, stock = fu.FocalNet((size, size, 3), classes, **network), stock_focalnet((size, size, 3), classes, **network)
     assert ours.count_params() == stock.count_params()
     assert {OURS, PRODUCT} <= set(contenders(task))
+
+
+def test_the_versions_of_what_takes_part_are_known():
+    known = {"tensorflow", "jax", "torch", "timm", "transformers"}
+    assert {"tensorflow"} <= benchmark_speed.installed("forward") <= known

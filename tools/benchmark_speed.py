@@ -14,6 +14,7 @@ import json
 import statistics
 import sys
 import time
+from importlib.metadata import version
 
 from focal_utils.processes import Worker, serve
 from project_files import ROOT, how_made, write_text
@@ -47,6 +48,12 @@ class Runner(Worker):
 
     def turn(self):
         self.turns.append(self.ask(self.steps) / self.steps)
+
+
+def installed(task):
+    """The modules that the contenders of a task need, beside Keras, and that are there: a set of names."""
+    needed = {module for contender in contenders(task).values() for module in contender.modules}
+    return {module for module in needed if importlib.util.find_spec(module)}
 
 
 def race(task, rounds):
@@ -119,6 +126,7 @@ def main():
         print(f"{task}: {TASKS[task].batch} images of {TASKS[task].size}×{TASKS[task].size}", flush=True)
         facts = summary(task, *race(task, options.rounds))
         facts = how_made(time.time() - start) | {"rounds": options.rounds} | facts
+        facts["versions"] |= {module: version(module) for module in installed(task) - facts["versions"].keys()}
         for name, row in facts["contenders"].items():
             speed, ratio = row["images_per_second"], row["ours_over_it"]
             ratios = f"ours {ratio[0]:5.2f} times ({ratio[1]:.2f} to {ratio[2]:.2f})"
