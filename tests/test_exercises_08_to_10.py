@@ -1,4 +1,4 @@
-"""The exercises of notebooks 08 and 09: the folded solutions are right, each wrong answer gets its own message."""
+"""The exercises of notebooks 08 to 10: the folded solutions are right, each wrong answer gets its own message."""
 
 import math
 
@@ -11,12 +11,13 @@ from tests.exercise_pages import mistakes_told_apart, solution
 PAGES = {
     "8.1 break-even": "08_focal_vs_self_attention.ipynb",
     "9.1 seeds": "09_ablations.ipynb",
+    "10.1 layout": "10_pretrained_and_transfer.ipynb",
 }
 
 
 @pytest.mark.parametrize("exercise", PAGES)
 def test_the_folded_solution_is_right(exercise):
-    solved, said = verdict(exercise, solution(PAGES[exercise], exercise))
+    solved, said = verdict(exercise, solution(PAGES[exercise], exercise, np=np))
     assert solved and said.startswith("solved. Next: "), said
 
 
@@ -40,12 +41,22 @@ WRONG = {
     "9.1 seeds": {
         "put your answer": None,
         "is there a `return`": lambda spread, effect: None,
-        "One number is wanted": lambda spread, effect: np.array([1, 2]),
+        "One number is wanted": lambda spread, effect: [1, 2],
         "round up": lambda spread, effect: (1.96 * spread / effect) ** 2,
         "square it": lambda spread, effect: 1.96 * spread / effect,
         "The 1.96 is missing": lambda spread, effect: math.ceil((spread / effect) ** 2),
         "Upside down": lambda spread, effect: math.ceil((1.96 * effect / spread) ** 2),
         "it takes 11, not 1000": lambda spread, effect: 1000,
+    },
+    "10.1 layout": {
+        "put your answer": None,
+        "is there a `return`": lambda value: None,
+        "Nothing has moved": lambda value: value,
+        "(3, 3, 4, 5) is needed": lambda value: value[:, :, 0],
+        "inputs before the outputs": lambda value: value.transpose(2, 3, 0, 1),
+        "mirrored picture": lambda value: value.T,
+        "do not reshape": lambda value: value.reshape(3, 3, 4, 5),
+        "in the order 2, 3, 1, 0": lambda value: value.transpose(1, 0, 2, 3),
     },
 }
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)
