@@ -2,6 +2,7 @@
 ENV := .venv
 COLAB_ENV := .venv-colab
 PARITY_ENV := .venv-parity
+BACKENDS_ENV := .venv-backends
 RUN := $(ENV)/bin/python
 ARGS ?=
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -11,7 +12,7 @@ endif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev lab test test-browser parity test-colab notebooks times links format html clean
+.PHONY: help env env-dev lab test test-browser parity test-backends test-colab notebooks times links format html clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,17 @@ parity:  ## every variant against timm and transformers, live: logits, feature m
 	@bash tools/env.sh $(PARITY_ENV) requirements.txt requirements-parity.txt
 	$(PARITY_ENV)/bin/python -m pytest parity -o addopts= -s $(ARGS)
 
+test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTorch (installs JAX and PyTorch)
+	@bash tools/env.sh $(BACKENDS_ENV) requirements.txt requirements-dev.txt requirements-backends.txt
+	@for backend in tensorflow jax torch; do \
+	  export KERAS_BACKEND=$$backend REQUIRED_BACKENDS="tensorflow jax torch"; \
+	  echo "unit tests on $$backend"; \
+	  $(BACKENDS_ENV)/bin/python -m pytest tests --ignore tests/browser -rs $(ARGS) && \
+	  echo "notebooks 01 to 07 on $$backend" && \
+	  $(BACKENDS_ENV)/bin/python -m pytest notebooks/0[1-7]*.ipynb --nbval-lax --nbval-cell-timeout=600 $(ARGS) || \
+	  { echo "failed on $$backend"; exit 1; }; \
+	done
+
 test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
 	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt
 	PYDEVD_DISABLE_FILE_VALIDATION=1 $(COLAB_ENV)/bin/python -m pytest notebooks --nbval-lax $(ARGS)
@@ -63,5 +75,5 @@ format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff format focal_utils tests tools
 
 clean:  ## remove the environments and everything that can be made again
-	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ def accelerators(*kinds):
     if keras.backend.backend() == "torch":  # for which keras.distribution has nothing
         torch = import_module("torch")
         return [f"gpu:{number}" for number in range(torch.cuda.device_count())] if "gpu" in kinds else []
-    return [name for kind in kinds for name in keras.distribution.list_devices(kind)]
+    return [name for name in keras.distribution.list_devices() if name.split(":")[0] in kinds]
 
 
 def machine_facts():

@@ -181,8 +181,7 @@ def make_step(case, input_shape, batch, training):
     layer = keras.saving.deserialize_keras_object(case)
     images = keras.Input(tuple(input_shape))
     model = layer if isinstance(layer, keras.Model) else keras.Model(images, layer(images))
-    jit = "auto" if keras.backend.backend() == "jax" else jit_here()  # on JAX, without it every operation is a call
-    model.compile("sgd", "mse", jit_compile=jit)
+    model.compile("sgd", "mse", jit_compile=jit_here())
     x = np.random.default_rng(0).normal(size=(batch, *input_shape)).astype("float32")
     if training:
         target = np.zeros((batch, *model.output_shape[1:]), "float32")

@@ -12,3 +12,11 @@ def tensors_are_arrays(monkeypatch):
 
         read = torch.Tensor.__array__
         monkeypatch.setattr(torch.Tensor, "__array__", lambda self, dtype=None, copy=None: read(self.detach(), dtype))
+
+
+DOUBLE = pytest.param(
+    "float64",
+    marks=pytest.mark.skipif(
+        keras.backend.backend() == "jax", reason="JAX has float64 only when asked; tests/test_backends.py asks"
+    ),
+)

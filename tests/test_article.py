@@ -1,10 +1,4 @@
-"""The article's functions: its design, on symbolic and on real tensors, trained for real, on every backend there is."""
-
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The article's functions: its design, on symbolic and on real tensors, trained for real."""
 
 import keras
 import numpy as np
@@ -12,8 +6,7 @@ import pytest
 from keras import ops
 
 from focal_utils import article
-
-ROOT = Path(__file__).resolve().parent.parent
+from focal_utils.training import jit_here
 
 
 def random(*shape, seed=0):
@@ -102,7 +95,7 @@ def test_the_network_learns():
     assert article.build_focal_net().output_shape == (None, 10)
     x, y = colours(6, strength=20)
     np.testing.assert_allclose(array(model(x)).sum(-1), 1, atol=1e-5)
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", jit_compile=jit_here())
     losses = [float(model.train_on_batch(x, y)) for _ in range(10)]
     assert losses[-1] < 0.7 * losses[0], losses
 
@@ -115,18 +108,3 @@ def test_the_network_grows_with_the_eighth_power_of_its_input():
     weak, strong = (np.abs(array(features(colours(3, strength)[0]))).mean() for strength in (1, 4))
     assert weak < 1e-12
     assert 7 < np.log(strong / weak) / np.log(4) < 9
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_on_another_backend(backend):
-    """This file's tests, and those against the reference implementations."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("started from TensorFlow only")
-    files = [__file__, str(Path(__file__).with_name("test_parity.py"))]
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "not another_backend", *files]
-    environment = os.environ | {"KERAS_BACKEND": backend}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout[-3000:]

@@ -12,6 +12,7 @@ from keras import ops
 from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
 from focal_utils.layers import FocalModulation, GatedAggregation, HierarchicalContext, gelu
 from focal_utils.models import FocalNet
+from tests.conftest import DOUBLE
 
 ROOT = Path(__file__).resolve().parent.parent
 SWITCHES = {
@@ -108,7 +109,7 @@ def test_symbolic_sizes_and_configuration(switches):
     np.testing.assert_array_equal(twin(random(1, 3, 7, 6)), model(random(1, 3, 7, 6)))
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", DOUBLE])
 @pytest.mark.parametrize("switches", [SWITCHES["pre"], SWITCHES["all"]], ids=["pre", "all"])
 def test_precision_of_a_block(policy, switches):
     single, other = FocalBlock(8, **switches), FocalBlock(8, dtype=policy, **switches)

@@ -11,6 +11,7 @@ from focal_utils import checkpoints
 from focal_utils.checkpoints import load_trained
 from focal_utils.downloads import DamagedData
 from focal_utils.models import FocalNet
+from focal_utils.training import jit_here
 from focal_utils.weights import load_weights
 
 
@@ -58,7 +59,7 @@ def test_names_that_keras_gives_do_not_matter(tmp_path):
 
 def test_weights_of_a_training_go_into_a_fresh_and_into_a_trained_model(tmp_path):
     model, _ = saved(tmp_path)
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile("adam", "mse", jit_compile=jit_here())
     model.optimizer.build(model.trainable_variables)
     model.optimizer.iterations.assign(7)
     model.save_weights(tmp_path / "trained.weights.h5")

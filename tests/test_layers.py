@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, HierarchicalContext, dense, gelu
+from tests.conftest import DOUBLE
 
 SWITCHES = {
     "paper": {},
@@ -224,7 +225,7 @@ def test_dropout_acts_in_training_only():
     assert (ops.convert_to_numpy(layer(x, training=True)) == 0).mean() > 0.3
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", DOUBLE])
 @pytest.mark.parametrize("switches", [SWITCHES["paper"], SWITCHES["normed"]], ids=["paper", "normed"])
 def test_precision(policy, switches):
     single = randomised(FocalModulation(8, **switches), (2, 6, 6, 8))

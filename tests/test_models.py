@@ -7,6 +7,7 @@ import pytest
 from focal_utils.costs import count_macs, count_parameters, layer_costs
 from focal_utils.layers import FocalModulation
 from focal_utils.models import IMAGENET_MEAN, IMAGENET_STD, VARIANTS, FocalNet, focalnet
+from focal_utils.training import jit_here
 
 # The paper's table: parameters with 1000 classes and without a head, 10⁹ multiply–accumulates and their image side.
 TABLE = {
@@ -255,6 +256,6 @@ def test_a_compiled_model_trains():
     y = np.arange(64) % 3
     x = random(64, 32, 32, 3) + 2 * np.eye(3, dtype="float32")[y][:, None, None]  # red, green or blue
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-2), loss, jit_compile=False)
+    model.compile(keras.optimizers.Adam(1e-2), loss, jit_compile=jit_here())
     losses = model.fit(x, y, batch_size=16, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]

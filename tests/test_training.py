@@ -33,6 +33,21 @@ def test_the_rate_warms_up_and_goes_down_to_zero():
     assert rates == pytest.approx([0.0005, 0.01, 0.005, 0], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("backend", "devices", "jit"),
+    [
+        ("tensorflow", [], False),
+        ("torch", [], False),
+        ("jax", [], "auto"),
+        ("tensorflow", ["gpu:0"], "auto"),
+    ],
+)
+def test_xla_is_on_where_it_helps(backend, devices, jit, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    monkeypatch.setattr(training, "accelerators", lambda: devices)
+    assert training.jit_here() == jit
+
+
 def test_only_kernels_decay():
     model = training.compile_model(network(), 10)
     decays = [model.optimizer._use_weight_decay(variable) for variable in model.trainable_variables]
