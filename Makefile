@@ -3,6 +3,8 @@ ENV := .venv
 COLAB_ENV := .venv-colab
 PARITY_ENV := .venv-parity
 BACKENDS_ENV := .venv-backends
+SITE_ENV := .venv-site
+KATEX := 0.19.1
 RUN := $(ENV)/bin/python
 ARGS ?=
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -12,7 +14,7 @@ endif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev lab test test-browser parity test-backends test-colab notebooks times links format html clean
+.PHONY: help env env-dev lab test test-browser parity test-backends test-colab notebooks times links site test-site format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,13 +69,20 @@ times: env-dev  ## write the measured times and results into README.md, data/REA
 links: env-dev  ## write the repository's address (pyproject.toml) into badges, set-up cells, README.md and CITATION.cff
 	$(RUN) tools/write_links.py
 
-html: env-dev  ## export the notebooks to build/html
-	$(RUN) -m nbconvert --to html --output-dir build/html notebooks/*.ipynb
+site: env-dev  ## the notebooks as a web site in build/site, which needs no network
+	@bash tools/env.sh $(SITE_ENV) requirements-site.txt
+	$(RUN) tools/make_site_source.py
+	$(SITE_ENV)/bin/npm install --silent --no-save --prefix build/npm katex@$(KATEX) >/dev/null
+	$(SITE_ENV)/bin/python -m sphinx -q -W --keep-going -c tools/site -d build/doctrees build/site-source build/site
+	@echo "build/site/index.html is ready."
+
+test-site: site  ## every page of the site in a real Chromium: phone and desk, links, pictures, search, dark theme
+	$(RUN) -m pytest tests/browser/test_site.py -rs -s $(ARGS)
 
 format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format focal_utils tests tools
 
 clean:  ## remove the environments and everything that can be made again
-	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(SITE_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

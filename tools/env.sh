@@ -43,7 +43,7 @@ fi
 
 rm -f "$stamp"
 requirements=("${@/#/--requirement=}")
-echo "[2/3] Installing $* (about 2.5 GB with TensorFlow: some minutes the first time; pip reports below) ..."
+echo "[2/3] Installing $* (some minutes the first time, 2.5 GB where TensorFlow is among them; pip reports below) ..."
 if [ -f "$environment/.filled" ]; then
     "$inside" -m pip install "${requirements[@]}" | awk '!/^Requirement already satisfied/ { print; fflush() }'
 else

@@ -169,7 +169,7 @@ function render({ model, el }) {
     }
   }
 
-  parts.squares.onpointermove = ({ clientX, clientY }) => {
+  parts.squares.onpointermove = parts.squares.onpointerdown = ({ clientX, clientY }) => {
     if (!state.image) return;
     const box = parts.squares.getBoundingClientRect();
     const where = { x: ((clientX - box.left) / box.width) * state.image.width, y: ((clientY - box.top) / box.height) * state.image.height };

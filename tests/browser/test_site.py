@@ -1,0 +1,150 @@
+"""The site that `make site` built, in a real Chromium: phone and desk, search, dark theme, explorer."""
+
+import functools
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from project_files import ROOT, notebooks
+from site_links import problems, read_pages
+from tests.browser.pages import control, gates_shown, milliseconds, point
+
+SITE = ROOT / "build" / "site"
+WIDTHS = (390, 1280)
+SERIES = [f"notebooks/{path.stem}.html" for path in notebooks()]
+PAGES = ["index.html", *SERIES, "data/README.html", "data/photos/CREDITS.html", "search.html"]
+
+pytestmark = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site: `make test-site` builds it first")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The site, served on this machine alone."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(new_page, address):
+    """A function that opens a page; a complaint, a failed request and one to another site fail the test."""
+    wrong = []
+
+    def open_at(path, width=1280, **options):
+        page = new_page(width, 900, **options)
+        page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+        page.on("requestfailed", lambda request: wrong.append(request.url))
+        page.on("response", lambda response: response.status >= 400 and wrong.append(response.url))
+        page.on("request", lambda request: request.url.startswith((address, "data:")) or wrong.append(request.url))
+        page.goto(f"{address}/{path}", wait_until="networkidle")
+        return page
+
+    yield open_at
+    assert wrong == []
+
+
+def test_every_link_anchor_and_alternative_text():
+    pages = read_pages(SITE)
+    assert {str(path.relative_to(SITE)) for path in pages} >= {*PAGES, "explorer_07_gate_maps_0.html"}
+    assert sum(len(page.links) for page in pages.values()) > 300
+    assert sum(len(page.alts) for page in pages.values()) > 30
+    assert problems(pages) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("path", PAGES)
+def test_page_fits_and_is_complete(visit, path, width):
+    page = visit(path, width)
+    page.locator("details").evaluate_all("(all) => all.forEach((one) => (one.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("(scrollTo(10000, 0), scrollX)") == 0
+    broken = "(all) => all.filter((one) => !one.alt.trim() || !one.complete || !one.naturalWidth).length"
+    assert page.locator("img").evaluate_all(broken) == 0
+    assert page.locator(".katex-error").count() == 0
+    box = "getBoundingClientRect()"
+    gaps = f"(tags) => tags.map((tag) => tag.{box}.left - tag.previousSibling.{box}.right)"
+    gaps = page.locator(".katex-html > .katex-tag").evaluate_all(gaps)
+    assert bool(gaps) == (path in SERIES) and min(gaps, default=0) >= 0  # no number lies on its formula
+    assert page.locator("article").evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)") >= 16
+
+
+def test_next_and_previous_go_through_the_series(visit):
+    page = visit("index.html")
+    for path in SERIES:
+        page.locator("a.next-page").click()
+        page.wait_for_url(f"**/{path}")
+    for path in [*SERIES[-2::-1], "index.html"]:
+        page.locator("a.prev-page").click()
+        page.wait_for_url(f"**/{path}")
+
+
+def test_contents_name_every_notebook_and_every_section(visit):
+    page = visit(SERIES[2], 1400)
+    for path in SERIES:
+        assert page.locator(f'.sidebar-tree a[href$="{path.split("/")[1]}"]').count() + (path == SERIES[2]) >= 1
+    sections = page.locator("article h2, article h3").all_inner_texts()
+    shown = page.locator(".toc-tree a").all_inner_texts()
+    assert len(shown) > 5 and {name.removesuffix("¶").strip() for name in sections} <= {*shown}
+
+
+def test_search_finds_gates(visit):
+    page = visit("index.html")
+    page.locator(".sidebar-search").fill("gates")
+    page.keyboard.press("Enter")
+    found = page.locator("#search-results li a")
+    found.first.wait_for()
+    page.get_by_text("Search finished").wait_for()
+    assert any("02_gated_aggregation" in link for link in found.evaluate_all("(all) => all.map((one) => one.href)"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_theme_is_toggled_and_kept(visit, width):
+    page = visit(SERIES[7], width, color_scheme="null")
+    explorer = page.frame_locator("iframe.explorer").locator("section.fx[data-drawn]")
+    explorer.wait_for()
+    light = "(one) => eval(getComputedStyle(one).backgroundColor.match(/\\d+/g).slice(0, 3).join('+'))"
+    seen = {}
+    toggle = page.locator(".theme-toggle:visible")
+    while (theme := page.locator("body").get_attribute("data-theme")) not in seen:
+        seen[theme] = [page.locator("body").evaluate(light), explorer.evaluate(light)]
+        toggle.click()
+    assert seen.keys() == {"auto", "light", "dark"}
+    assert max(seen["dark"]) < 200 and min(seen["light"]) > 600
+    while page.locator("body").get_attribute("data-theme") != "dark":
+        toggle.click()
+    page.reload()
+    assert page.locator("body").get_attribute("data-theme") == "dark"
+
+
+def test_hints_and_solutions_unfold(visit):
+    page = visit(SERIES[1], 390)
+    solution = page.locator("details", has=page.get_by_text("Solution", exact=True)).first
+    code = solution.locator("pre")
+    assert not code.is_visible()
+    solution.locator("summary").click()
+    assert code.is_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_explorer_works_in_its_page(visit, width):
+    page = visit(SERIES[7], width, has_touch=width < 500)
+    frame = page.frame_locator("iframe.explorer")
+    explorer = frame.locator("section.fx[data-drawn]")
+    explorer.wait_for()
+    hidden = "({ ownerDocument: { body } }) => [body.scrollWidth - innerWidth, body.scrollHeight - innerHeight]"
+    assert max(explorer.evaluate(hidden)) <= 0
+    if width < 500:
+        explorer.get_by_label("The picture. Arrow keys").tap(position={"x": 100, "y": 100})
+    else:
+        point(explorer, 15.6, 15.6)
+    assert len({*gates_shown(explorer)}) == 4 and "–" not in gates_shown(explorer)
+    milliseconds(explorer, lambda: control(explorer, "Picture").select_option("2"), "picture", 2)
+    milliseconds(explorer, lambda: explorer.locator("tbody select").first.select_option("off"), "switched", 1)
+    assert explorer.locator(".fx-verdict").inner_text().startswith("The prediction")
