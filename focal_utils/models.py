@@ -77,9 +77,9 @@ def preprocess(kind, channels, dtype=None):
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if channels != 3:
         mean, std = [sum(mean) / 3] * channels, [sum(std) / 3] * channels
-    return keras.layers.Normalization(
-        mean=[255 * m for m in mean], variance=[(255 * s) ** 2 for s in std], dtype=dtype, name="preprocessing"
-    )
+    # Not keras.layers.Normalization: exported to ONNX, it would ask for its mean and variance as further inputs.
+    scale, offset = [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+    return keras.layers.Rescaling(scale, offset, dtype=dtype, name="preprocessing")
 
 
 def trunk(x, embed_dim, depths, mixing, patch_size, drop_path_rate, embed, block):
