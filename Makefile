@@ -5,6 +5,7 @@ PARITY_ENV := .venv-parity
 BACKENDS_ENV := .venv-backends
 SITE_ENV := .venv-site
 KATEX := 0.19.1
+EXPORTS_ENV := .venv-exports
 RUN := $(ENV)/bin/python
 ARGS ?=
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -14,7 +15,7 @@ endif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev lab test test-browser parity test-backends test-colab notebooks times links site test-site format clean
+.PHONY: help env env-dev lab test test-browser test-site test-exports test-backends test-colab parity notebooks times links site format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTo
 	  $(BACKENDS_ENV)/bin/python -m pytest notebooks/0[1-7]*.ipynb --nbval-lax --nbval-cell-timeout=600 $(ARGS) || \
 	  { echo "failed on $$backend"; exit 1; }; \
 	done
+test-exports:  ## exports reloaded without focal_utils: SavedModel, LiteRT (float32, int8), ONNX (installs their runtimes)
+	@bash tools/env.sh $(EXPORTS_ENV) requirements.txt requirements-export.txt
+	$(EXPORTS_ENV)/bin/python -m pytest tests/test_exporting.py -o addopts= --import-mode=importlib -rs $(ARGS)
 
 test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
 	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt
@@ -84,5 +88,5 @@ format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff format focal_utils tests tools
 
 clean:  ## remove the environments and everything that can be made again
-	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(SITE_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(EXPORTS_ENV) $(SITE_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ from focal_utils.downloads import DamagedData, DataNotFound
 from focal_utils.environment import check_environment
 from focal_utils.exercises import check
 from focal_utils.explorer import GateExplorer
+from focal_utils.exporting import export_model
 from focal_utils.figures import show
 from focal_utils.gtsrb import GTSRB_CLASSES
 from focal_utils.imagesets import ImageSet
