@@ -54,6 +54,7 @@ test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTo
 	  $(BACKENDS_ENV)/bin/python -m pytest notebooks/0[1-7]*.ipynb --nbval-lax --nbval-cell-timeout=600 $(ARGS) || \
 	  { echo "failed on $$backend"; exit 1; }; \
 	done
+
 test-exports:  ## exports reloaded without focal_utils: SavedModel, LiteRT (float32, int8), ONNX (installs their runtimes)
 	@bash tools/env.sh $(EXPORTS_ENV) requirements.txt requirements-export.txt
 	$(EXPORTS_ENV)/bin/python -m pytest tests/test_exporting.py -o addopts= --import-mode=importlib -rs $(ARGS)

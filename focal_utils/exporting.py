@@ -11,25 +11,21 @@ import numpy as np
 from focal_utils.checks import check_choice
 
 FORMATS = {"": "tf_saved_model", ".tflite": "litert", ".onnx": "onnx"}  # Keras' names, by the ending of the path
-CONVERTERS = {  # what Keras' exports need beside the backend, by format and backend
-    ("tf_saved_model", "jax"): ("tensorflow",),
-    ("onnx", "tensorflow"): ("onnx", "tf2onnx"),
-    ("onnx", "jax"): ("onnx", "jax2onnx"),
-    ("onnx", "torch"): ("onnx", "onnxscript"),
-}
+ONNX_PACKAGES = ("onnx", "tf2onnx")
 
 
 def export_model(model, path, quantize=None, images=None):
     """Write a model in the format that the ending of `path` names, by Keras' `model.export`: whole, or not at all.
 
     "signs" is a SavedModel (a folder), "signs.tflite" LiteRT, "signs.onnx" ONNX. All take what the model takes and give
-    what it gives, for any number of images. (`model.save("signs.keras")` is for those who have focal_utils.)
+    what it gives, for any number of images. (`model.save("signs.keras")` is for those who have focal_utils.) Exports
+    are made on the TensorFlow backend; a model of another one is saved as `.keras` and loaded there.
 
     Args:
         model: a built `keras.Model` with one input.
         path: a new name in a folder that is there.
-        quantize: for LiteRT on the TensorFlow backend only. None keeps float32; "weights" keeps weights as int8, a
-            quarter of the size; "int8" computes in int8 too, images and logits stay float.
+        quantize: for LiteRT only. None keeps float32; "weights" keeps weights as int8, a third of the size; "int8"
+            computes in int8 too, images and logits stay float.
         images: (N, H, W, channels), some hundred training images as the model takes them, which tell "int8" how large
             the values between the layers get (post-training quantization: Jacob et al. 2018, arXiv 1712.05877).
 
@@ -38,8 +34,8 @@ def export_model(model, path, quantize=None, images=None):
 
     Raises:
         FileExistsError: there is something of that name. FileNotFoundError: there is no such folder.
-        ModuleNotFoundError: a package that the format needs is missing; the message names it.
-        ValueError: another ending, a quantization that does not fit, or a model that ONNX cannot say.
+        ModuleNotFoundError: a package that ONNX needs is missing; the message names it.
+        ValueError: another ending or backend, a quantization that does not fit, or a model that ONNX cannot say.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
@@ -50,10 +46,17 @@ def export_model(model, path, quantize=None, images=None):
         raise FileExistsError(f"{path} is there already. It was not touched: delete it or choose another name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}: make it first.")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Exports are made on the TensorFlow backend, this is {keras.backend.backend()}: save the model as .keras, "
+            "set KERAS_BACKEND=tensorflow, load and export it there."
+        )
     options = _quantization(path, quantize, images)
     if path.suffix == ".onnx":
+        missing = " ".join(package for package in ONNX_PACKAGES if not find_spec(package))
+        if missing:
+            raise ModuleNotFoundError(f"An export to ONNX needs more than Keras: pip install {missing}")
         options["input_signature"] = list(model.inputs)  # else Keras refuses a model that was not called yet
-    _check_packages(FORMATS[path.suffix])
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         part = Path(folder) / path.name
         model.export(str(part), format=FORMATS[path.suffix], verbose=False, **options)
@@ -63,16 +66,6 @@ def export_model(model, path, quantize=None, images=None):
     return path
 
 
-def _check_packages(form):
-    """Raise ModuleNotFoundError for what an export in this format needs and this environment does not have."""
-    backend = keras.backend.backend()
-    missing = [package for package in CONVERTERS.get((form, backend), ()) if not find_spec(package)]
-    if missing:
-        raise ModuleNotFoundError(
-            f"Exporting as {form} from {backend} needs {' and '.join(missing)}: pip install {' '.join(missing)}."
-        )
-
-
 def _quantization(path, quantize, images):
     """The options of the LiteRT converter for `export_model`'s `quantize` and `images`: a dict."""
     check_choice("quantize", quantize, (None, "weights", "int8"))
@@ -80,11 +73,8 @@ def _quantization(path, quantize, images):
         raise ValueError('images are needed for quantize="int8", some hundred of them, and for nothing else.')
     if quantize is None:
         return {}
-    if path.suffix != ".tflite" or keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"quantize={quantize!r} is for LiteRT (.tflite) on the TensorFlow backend; this is {path.name} on "
-            f"{keras.backend.backend()}."
-        )
+    if path.suffix != ".tflite":
+        raise ValueError(f"quantize={quantize!r} is for LiteRT (.tflite), not for {path.name}.")
     import tensorflow as tf
 
     options = {"optimizations": [tf.lite.Optimize.DEFAULT]}

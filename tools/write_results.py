@@ -3,7 +3,7 @@
     python tools/write_results.py            write
     python tools/write_results.py --check    write nothing; exit 1 and say what is out of date
 
-The results are data/results/<name>.json and <name>_runs.json, made by tools/train.py and tools/evaluate.py.
+The results are those of data/results, made by tools/train.py, evaluate.py, benchmark_speed.py and export.py.
 """
 
 import argparse
@@ -53,6 +53,27 @@ def speed_table(forward, training):
             "",
             f"Measured by `python tools/benchmark_speed.py` on {forward['machine']}, {forward['date']}; all in one "
             "run, by turns.",
+        ]
+    )
+
+
+def exports_table(facts):
+    """README.md's table of the shipped network's exports: size, difference, accuracy, time."""
+    lines = [
+        f"| {form} | {row['bytes'] / 1e6:.1f} | {row['largest_difference']:.1e} | {percent(row['accuracy'])} "
+        f"| {row['milliseconds_batch_1'][0]:.1f} | {row['milliseconds_batch_64'][0]:.0f} |"
+        for form, row in facts["formats"].items()
+    ]
+    return "\n".join(
+        [
+            "| format | MB | largest difference | accuracy | ms, 1 image | ms, 64 images |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *lines,
+            "",
+            f"The network that reads signs on {facts['test_images']:,} test images. Differences of logits are relative "
+            "to the largest logit;",
+            f"times are processor time of one thread, median of {facts['rounds']} turns. Measured by "
+            f"`{facts['command']}` on {facts['machine']}, {facts['date']}.",
         ]
     )
 
@@ -139,15 +160,22 @@ def outdated(root=ROOT):
     results = root / "data" / "results"
     facts = {
         name: json.loads((results / f"{name}.json").read_text())
-        for name in ("gtsrb", "speed_forward", "speed_training")
+        for name in ("gtsrb", "speed_forward", "speed_training", "exports")
     }
-    signs, speed = results_table(facts["gtsrb"]), speed_table(facts["speed_forward"], facts["speed_training"])
+    tables = {
+        "results": results_table(facts["gtsrb"]),
+        "exports": exports_table(facts["exports"]["gtsrb"]),
+        "speed": speed_table(facts["speed_forward"], facts["speed_training"]),
+    }
+
+    def with_tables(text):
+        for name, table in tables.items():
+            text = replace_between(text, name, table)
+        return text
+
     return changed(
         [
-            (
-                root / "README.md",
-                lambda text: replace_between(replace_between(text, "results", signs), "speed", speed),
-            ),
+            (root / "README.md", with_tables),
             (root / "data" / "README.md", lambda text: replace_between(text, "weights", weights_cards(results))),
         ]
     )
