@@ -44,10 +44,11 @@ parity:  ## every variant against timm and transformers, live: logits, feature m
 	@bash tools/env.sh $(PARITY_ENV) requirements.txt requirements-parity.txt
 	$(PARITY_ENV)/bin/python -m pytest parity -o addopts= -s $(ARGS)
 
+# OMP_WAIT_POLICY: PyTorch's threads otherwise spin while they wait, which made training 12 times slower beside other work.
 test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTorch (installs JAX and PyTorch)
 	@bash tools/env.sh $(BACKENDS_ENV) requirements.txt requirements-dev.txt requirements-backends.txt
 	@for backend in tensorflow jax torch; do \
-	  export KERAS_BACKEND=$$backend REQUIRED_BACKENDS="tensorflow jax torch"; \
+	  export KERAS_BACKEND=$$backend REQUIRED_BACKENDS="tensorflow jax torch" OMP_WAIT_POLICY=passive; \
 	  echo "unit tests on $$backend"; \
 	  $(BACKENDS_ENV)/bin/python -m pytest tests --ignore tests/browser -rs $(ARGS) && \
 	  echo "notebooks 01 to 07 on $$backend" && \
