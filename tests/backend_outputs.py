@@ -64,14 +64,13 @@ def logits(name, model, precision="float32"):
 
 
 def precisions():
-    """Those that this backend has, float64 last: JAX has to be told to have it, PyTorch has it in name only."""
+    """All of Keras' that are tested, float64 last: JAX has to be told to have it."""
     yield from ("float32", "mixed_float16", "mixed_bfloat16")
     if keras.backend.backend() == "jax":
         import jax
 
         jax.config.update("jax_enable_x64", True)
-    if keras.backend.backend() != "torch":
-        yield "float64"
+    yield "float64"
 
 
 def save(folder):

@@ -236,7 +236,7 @@ def test_a_global_policy_is_followed():
 
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
-    reason="Keras 3.15 takes products and means in float32 on PyTorch; JAX has float64 only when asked",
+    reason="on JAX and PyTorch, Keras 3.15 takes means of doubles in float32",
 )
 def test_double_precision_is_double_throughout():
     model = small(dtype="float64", layer_scale=1e-4, use_postln_in_modulation=True)
