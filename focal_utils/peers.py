@@ -64,10 +64,12 @@ def load_checkpoint(model, source, head=True):
         shapes = {name: shape for name, shape in shapes.items() if name not in skipped}
     check(model, source, family, names, shapes, weights)
     values = {ours: to_keras(tensors.read(theirs), weights[ours].shape) for theirs, ours in names.items()}
-    for name, value in values.items():
-        weights[name].assign(value)
     untouched = sorted(set(weights) - set(values))
-    return LoadReport(family, len(values), sum(v.size for v in values.values()), skipped, untouched)
+    report = LoadReport(family, len(values), sum(v.size for v in values.values()), skipped, untouched)
+    while values:  # each goes once it is in its place: on JAX that is a copy, and all would be there twice
+        name, value = values.popitem()
+        weights[name].assign(value)
+    return report
 
 
 def is_head(name):
