@@ -35,9 +35,20 @@ def call(answer, *inputs):
         raise NotYet(f"{answer.__name__} stopped with {type(error).__name__}: {error}".split("\n")[0]) from error
     if result is None or result is Ellipsis:
         raise NotYet(f"{answer.__name__} returned None: is there a `return`?")
-    if isinstance(result, list | tuple):
-        return [ops.convert_to_numpy(item) for item in result]
-    return np.asarray(ops.convert_to_numpy(result))
+    several = isinstance(result, list | tuple)
+    arrays = [np.asarray(ops.convert_to_numpy(item)) for item in (result if several else [result])]
+    for array in arrays:
+        if array.dtype.kind in "OSU":
+            raise NotYet(f"{answer.__name__} returned {array!r}: numbers are wanted.")
+    return arrays if several else arrays[0]
+
+
+def number(answer, *inputs):
+    """The learner's number for `inputs`, or a `NotYet` that says what came instead."""
+    result = call(answer, *inputs)
+    if isinstance(result, list) or result.ndim:
+        raise NotYet(f"One number is wanted here, but {answer.__name__} returned {result!r}.")
+    return float(result)
 
 
 def verdict(name, answer):

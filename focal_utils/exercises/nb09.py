@@ -4,16 +4,13 @@ import math
 
 import numpy as np
 
-from focal_utils.exercises.checking import NotYet, call, exercise
+from focal_utils.exercises.checking import NotYet, exercise, number
 
 
 @exercise("9.1 seeds")
 def judge_seeds(answer):
     for spread, effect in ((0.5, 0.3), (0.5, 0.1), (0.2, 0.4)):
-        result = call(answer, spread, effect)
-        if np.shape(result) != ():
-            raise NotYet(f"One number is wanted, but the result has shape {np.shape(result)}.")
-        given, exact = float(result), (1.96 * spread / effect) ** 2
+        given, exact = number(answer, spread, effect), (1.96 * spread / effect) ** 2
         if given == math.ceil(exact):
             continue
         if np.isclose(given, exact) or given == math.floor(exact):
