@@ -19,7 +19,7 @@ INSTALLED = installed_backends()
 
 # The largest difference from what the backend that saved says in float32, relative to its largest logit: for mixed
 # precision also what is lost to the short numbers. For float64 no less than for float32: on JAX and PyTorch, Keras 3.15
-# takes means of doubles in float32 (`keras.backend.result_type`); tests/test_models.py has TensorFlow's, which are exact.
+# takes means of doubles in float32 (`keras.backend.result_type`); those of TensorFlow are exact (tests/test_models.py).
 LIMITS = {"whole": 1e-5, "float32": 1e-5, "float64": 1e-5, "mixed_float16": 5e-3, "mixed_bfloat16": 5e-2}
 
 pytestmark = pytest.mark.skipif(
