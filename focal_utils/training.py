@@ -1,7 +1,7 @@
-"""The training recipe: batches, AdamW with a warm-up and a cosine, a log; how images are changed is in `augment.py`.
+"""The training recipe: AdamW with a warm-up and a cosine, a log; how images are changed is in `augment.py`.
 
 The recipe follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled
-down to small images. The input pipeline is tf.data, whatever the backend that trains.
+down to small images. Which images make up a batch is in `pipeline.py`, how a run goes on in `backup.py`.
 """
 
 import csv
@@ -12,7 +12,10 @@ import keras
 import numpy as np
 
 from focal_utils.augment import augment_signs
+from focal_utils.backup import Backup
 from focal_utils.environment import accelerators
+from focal_utils.paths import whole_file
+from focal_utils.pipeline import batches
 
 
 def jit_here():
@@ -21,28 +24,6 @@ def jit_here():
     On a CPU, TensorFlow trains 4 times slower with it.
     """
     return "auto" if keras.backend.backend() == "jax" or accelerators() else False
-
-
-def batches(images, labels, classes, batch_size=128, augment=None, seed=0):
-    """A tf.data set of shuffled (images, one-hot labels) batches: another order and another augmentation each epoch.
-
-    Args:
-        images: (N, H, W, channels), 0…255. labels: (N,) class numbers below `classes`.
-        augment: a function like `augment_signs`, or None.
-        seed: fixes the order and the augmentation.
-    """
-    import tensorflow as tf
-
-    x, y = tf.constant(images), tf.constant(labels, tf.int32)
-
-    def load(index, draw):
-        batch = tf.gather(x, index)
-        batch = tf.cast(batch, tf.float32) if augment is None else augment(batch, draw)
-        return batch, tf.one_hot(tf.gather(y, index), classes)
-
-    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).batch(batch_size, drop_remainder=True)
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    return tf.data.Dataset.zip(order, draws).map(load, num_parallel_calls=1).prefetch(2)
 
 
 def warmup_cosine(steps, learning_rate):
@@ -55,11 +36,14 @@ def warmup_cosine(steps, learning_rate):
     )
 
 
-def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None):
+def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None, accumulate=1):
     """Compile `model` for `steps` steps of the recipe; returns it.
 
     AdamW with a warm-up over the first tenth and a cosine down to zero, and no weight decay on biases, norms and γ (all
     that has one axis). With `ema`, a momentum such as 0.998, `train` validates and keeps the weights' moving average.
+    With `accumulate`, weights change once in so many steps, by the mean of their gradients, as with a batch that is so
+    many times larger. Where layers compute in float16, the loss is scaled, so that small gradients do not become 0
+    (Micikevicius et al. 2018, arXiv 1710.03740).
     """
     optimizer = keras.optimizers.AdamW(
         warmup_cosine(steps, learning_rate),
@@ -67,8 +51,11 @@ def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smo
         global_clipnorm=5.0,
         use_ema=ema is not None,
         ema_momentum=ema or 0.0,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
     )
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
+    if any(layer.compute_dtype == "float16" for layer in model.layers):  # Keras looks at the model's policy only
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
@@ -97,24 +84,37 @@ class Progress(keras.callbacks.Callback):
     The epoch's duration joins its logs as `seconds`, for the callbacks after this one and the log.
     """
 
-    def __init__(self, images):
+    def __init__(self, batch_size):
         super().__init__()
-        self.images = images
+        self.batch_size = batch_size
 
     def on_train_begin(self, logs=None):
         self.start, self.first = time.perf_counter(), None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.first = epoch if self.first is None else self.first
-        self.epoch_start = time.perf_counter()
+        self.epoch_start, self.seen = time.perf_counter(), 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += self.batch_size
 
     def on_epoch_end(self, epoch, logs=None):
         now, epochs = time.perf_counter(), self.params["epochs"]
         left = (now - self.start) / (epoch + 1 - self.first) * (epochs - epoch - 1)
         figures = "  ".join(f"{name} {value:.3f}" for name, value in logs.items() if name != "learning_rate")
         logs["seconds"] = now - self.epoch_start
-        speed = self.images / logs["seconds"]
+        speed = self.seen / logs["seconds"]
         print(f"epoch {epoch + 1:3d}/{epochs}  {figures}  {speed:4.0f} images/s  {left / 60:.1f} min left", flush=True)
+
+
+def cut_log(log, epochs):
+    """Drop from a CSV log the rows of all but the first `epochs` epochs: what a run that goes on will write again."""
+    if not log or not Path(log).exists():
+        return
+    with open(log, newline="") as file:
+        lines = file.read().splitlines(keepends=True)
+    with whole_file(log) as part:
+        part.write_text("".join(lines[: 1 + epochs]))
 
 
 def best_logged(log):
@@ -135,6 +135,7 @@ def train(
     log=None,
     best=None,
     backup=None,
+    backup_every=None,
     callbacks=(),
     **recipe,
 ):
@@ -147,12 +148,16 @@ def train(
         seed: fixes the batches' order and augmentation (not the initial weights: `keras.utils.set_random_seed`).
         log: path of a CSV file, one row an epoch; an interrupted run goes on in it.
         best: path of a `.weights.h5` file that keeps the weights of the best validation accuracy so far.
-        backup: a folder; a run that was interrupted goes on from its last whole epoch when called again with it.
+        backup: a folder; a run that was interrupted, at whatever moment, goes on from there when called again with it.
+            The last two backups stay there when the run is over: what was trained is in them.
+        backup_every: steps between backups within an epoch; None for one after each epoch.
         callbacks: further Keras callbacks.
         recipe: arguments of `compile_model`.
 
     Raises:
-        ValueError: fewer training images than a batch, or labels that do not fit the model's outputs.
+        ValueError: fewer training images than a batch, labels that do not fit the model's outputs, or a backup of
+            another run.
+        DamagedData: there are backups, but none can be read. OSError: the disk is full; older backups are whole.
     """
     classes, steps = model.output_shape[-1], len(data.x_train) // batch_size
     if steps == 0:
@@ -164,11 +169,15 @@ def train(
             f"Label {data.y_train.max()} does not fit a model of {classes} classes: set classes={data.num_classes}."
         )
     make_variables(compile_model(model, epochs * steps, **recipe))
-    callbacks = [Progress(steps * batch_size), *callbacks]
-    if model.optimizer.use_ema:
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    run = {"epochs": epochs, "batch_size": batch_size, "images": len(data.x_train), "seed": seed} | recipe
+    run |= {"augment": getattr(augment, "__name__", None)}
+    keeper = Backup(backup, steps, backup_every, run)
+    done = keeper.restore(model)
     if backup:
-        callbacks.insert(0, keras.callbacks.BackupAndRestore(backup, double_checkpoint=True))
+        cut_log(log, done // steps)
+    callbacks = [Progress(batch_size), *callbacks]
+    if recipe.get("ema") is not None:
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if best:
         callbacks.append(
             keras.callbacks.ModelCheckpoint(
@@ -177,17 +186,19 @@ def train(
                 mode="max",
                 save_best_only=True,
                 save_weights_only=True,
-                initial_value_threshold=best_logged(log) if backup and Path(best).exists() else None,
+                initial_value_threshold=best_logged(log) if done and Path(best).exists() else None,
             )
         )
     if log:
         callbacks.append(keras.callbacks.CSVLogger(log, append=bool(backup)))
     return model.fit(
-        batches(data.x_train, data.y_train, classes, batch_size, augment, seed),
+        batches(data.x_train, data.y_train, classes, batch_size, augment, seed, start=done),
         validation_data=(data.x_val, np.eye(classes, dtype="float32")[data.y_val]),
         validation_batch_size=256,
         epochs=epochs,
-        callbacks=callbacks,
+        steps_per_epoch=steps,
+        initial_epoch=done // steps,
+        callbacks=[*callbacks, keeper],
         shuffle=False,
         verbose=0,
     )

@@ -9,6 +9,7 @@ import pytest
 
 import focal_utils as fu
 from focal_utils import training
+from focal_utils.augment import augment_signs
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +17,10 @@ def signs():
     return fu.render_signs(640, classes=(14, 12, 38), seed=0)
 
 
-def network():
+def network(**more):
     keras.utils.set_random_seed(0)
     options = {"embed_dim": 12, "depths": (1, 1), "focal_levels": 1, "patch_size": 2, "use_conv_embed": True}
-    return fu.FocalNet((32, 32, 3), 43, preprocessing="per_image", **options)
+    return fu.FocalNet((32, 32, 3), 43, preprocessing="per_image", **options, **more)
 
 
 def rows(log):
@@ -66,30 +67,44 @@ def test_it_learns_logs_and_keeps_the_best(signs, tmp_path, capsys):
     assert len(lines) == 6 and "images/s" in lines[0] and "0.0 min left" in lines[-1]
 
 
-def test_an_interrupted_run_goes_on_and_keeps_what_was_best(signs, tmp_path, monkeypatch):
-    arguments = {"augment": None, "log": tmp_path / "log.csv", "best": tmp_path / "best.weights.h5"}
-    arguments |= {"backup": tmp_path / "backup", "learning_rate": 1e-2, "ema": 0.9}
-    end = training.Progress.on_epoch_end
+class PulledPlug(keras.callbacks.Callback):
+    """Ends a run at one step, as a power cut does."""
 
-    def pulled_plug(self, epoch, logs=None):
-        end(self, epoch, logs)
-        if epoch == 2:
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Progress, "on_epoch_end", pulled_plug)
-        fu.train(network(), signs, 5, 32, **arguments)
-    before = rows(arguments["log"])
-    assert [row["epoch"] for row in before] == ["0", "1"]
-    history = fu.train(network(), signs, 5, 32, **arguments)
-    assert history.epoch == [3, 4]  # the third epoch was whole when the plug was pulled
-    accuracies = [float(row["val_accuracy"]) for row in rows(arguments["log"])]
-    assert len(accuracies) == 4
-    kept = network()
-    kept.load_weights(arguments["best"])
-    assert fu.accuracy(kept, signs.x_val, signs.y_val) == pytest.approx(max(accuracies), abs=1e-6)
-    plain = fu.train(network(), signs, 5, 32, augment=None, learning_rate=1e-2, ema=0.9)
-    assert history.history["val_accuracy"][-1] == pytest.approx(plain.history["val_accuracy"][-1], abs=0.25)
+
+def test_an_interrupted_run_ends_where_an_undisturbed_one_does(signs, tmp_path):
+    few = dataclasses.replace(signs, x_train=signs.x_train[:160], y_train=signs.y_train[:160])
+    options = {"augment": augment_signs, "learning_rate": 1e-2, "ema": 0.9}
+
+    def run(name, *callbacks):
+        model, place = network(drop_path_rate=0.2), tmp_path / name
+        paths = {"log": place / "log.csv", "best": place / "best.weights.h5", "backup": place / "backup"}
+        place.mkdir(exist_ok=True)
+        history = fu.train(model, few, 3, 32, backup_every=2, callbacks=callbacks, **paths, **options).history
+        logged = [{k: v for k, v in row.items() if k != "seconds"} for row in rows(paths["log"])]
+        return model.get_weights(), logged, history
+
+    weights, logged, history = run("undisturbed")
+    assert len(logged) == 3
+    for step in (1, 8, 4):  # within the first epoch, within the second, and at the end of the third
+        with pytest.raises(KeyboardInterrupt):
+            run("killed", PulledPlug(step))
+    again, logged_again, _ = run("killed")
+    for one, other in zip(weights, again, strict=True):
+        assert np.allclose(one, other, rtol=0, atol=1e-6)
+    for one, other in zip(logged, logged_again, strict=True):
+        assert {k: float(v) for k, v in one.items()} == pytest.approx({k: float(v) for k, v in other.items()}, abs=1e-5)
+    ready, rows_ready, nothing = run("killed")  # all epochs are done: the weights are there at once
+    assert not nothing and rows_ready == logged_again
+    assert all(np.array_equal(one, other) for one, other in zip(again, ready, strict=True))
 
 
 def test_a_worse_epoch_after_an_interruption_does_not_replace_a_better_one(tmp_path):
@@ -99,6 +114,34 @@ def test_a_worse_epoch_after_an_interruption_does_not_replace_a_better_one(tmp_p
     assert training.best_logged(log) is None
     log.write_text("epoch,val_accuracy\n0,0.5\n1,0.75\n2,0.625\n")
     assert training.best_logged(log) == 0.75
+
+
+def test_accumulated_gradients_are_those_of_a_larger_batch(signs, monkeypatch):
+    monkeypatch.setattr(training, "warmup_cosine", lambda steps, rate: rate)
+    x, y = signs.x_train[:64].astype("float32"), np.eye(43, dtype="float32")[signs.y_train[:64]]
+    start = network().get_weights()
+
+    def moved(model):
+        return np.concatenate([(a - b).ravel() for a, b in zip(model.get_weights(), start, strict=True)])
+
+    whole, parts = training.compile_model(network(), 10), training.compile_model(network(), 10, accumulate=2)
+    whole.train_on_batch(x, y)
+    parts.train_on_batch(x[:32], y[:32])
+    assert not moved(parts).any()
+    parts.train_on_batch(x[32:], y[32:])
+    one, other = moved(whole), moved(parts)
+    assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
+    assert np.linalg.norm(one) == pytest.approx(np.linalg.norm(other), rel=1e-3)
+
+
+def test_the_loss_is_scaled_where_layers_compute_in_float16(signs):
+    few = dataclasses.replace(signs, x_train=signs.x_train[:64], y_train=signs.y_train[:64])
+    model = network(dtype="mixed_float16")
+    history = fu.train(model, few, 2, 32, augment=None, learning_rate=5e-3, ema=0.9).history
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert np.isfinite(history["loss"]).all() and history["loss"][1] < history["loss"][0]
+    plain = training.compile_model(network(dtype="mixed_bfloat16"), 10)
+    assert not isinstance(plain.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
 def test_what_cannot_be_trained_is_refused(signs):

@@ -3,10 +3,11 @@
     python tools/train.py gtsrb
     python tools/train.py breastmnist --seeds 0 1 2 3 4
     python tools/train.py bloodcells --network resnet18        the same recipe for another network; ships nothing
+    python tools/train.py gtsrb --precision mixed_float16      another precision, on a GPU; ships nothing
 
 Everything is chosen by validation: the epoch where the recipe says so, and the seed. The test set is not read here but
-by tools/evaluate.py. A run that was killed, at whatever moment, goes on from its last whole epoch when the same command
-is given again; seeds that are done are not trained again.
+by tools/evaluate.py. A run that was killed, at whatever moment, goes on from its last backup when the same command is
+given again, and ends as it would have ended; seeds that are done are not trained again.
 """
 
 import argparse
@@ -35,9 +36,10 @@ def validate(model, data):
     return {"validation_accuracy": round(float(right), 5), "validation_loss": round(float(loss), 5)}
 
 
-def train_one(name, network, seed, epochs, data):
+def train_one(name, seed, data, options):
     """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json."""
-    recipe, folder = RECIPES[name], run_folder(name, network, seed)
+    recipe, network, folder = RECIPES[name], options.network, run_folder(name, variant(options), seed)
+    epochs = options.epochs or recipe.epochs
     if (folder / "facts.json").exists():
         return json.loads((folder / "facts.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +57,8 @@ def train_one(name, network, seed, epochs, data):
         log=folder / "log.csv",
         best=best,
         backup=folder / "backup",
-        **recipe.training,
+        backup_every=options.backup_every,
+        **recipe.training | ({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
     )
     if recipe.keep == "best":
         model.load_weights(best)
@@ -66,12 +69,22 @@ def train_one(name, network, seed, epochs, data):
         "network": network,
         "seed": seed,
         "epochs": epochs,
+        "precision": options.precision,
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
     }
     facts |= validate(model, data)
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+    shutil.rmtree(folder / "backup")
     return facts
+
+
+def variant(options):
+    """The name of what is trained: the network, and what is not as the recipe has it."""
+    changes = [options.precision] if options.precision != "float32" else []
+    changes += [f"accumulate{options.accumulate}"] if options.accumulate > 1 else []
+    changes += [f"{options.epochs}epochs"] if options.epochs else []
+    return "_".join([options.network, *changes])
 
 
 def ship(name, facts, data):
@@ -89,18 +102,27 @@ def main():
     parser.add_argument("name", choices=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        default="float32",
+        help="what layers compute in; the weights stay float32, the loss is scaled for float16 (default: float32)",
+    )
+    parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="change weights once in N batches")
+    parser.add_argument("--backup-every", type=int, metavar="N", help="a backup every N steps, not only every epoch")
     options = parser.parse_args()
+    keras.config.set_dtype_policy(options.precision)
     recipe = RECIPES[options.name]
     data = recipe.load()
     print(data, flush=True)
     runs = []
     for seed in options.seeds:
         print(f"{options.network}, seed {seed}", flush=True)
-        runs.append(train_one(options.name, options.network, seed, options.epochs or recipe.epochs, data))
+        runs.append(train_one(options.name, seed, data, options))
         print(f"validation accuracy {runs[-1]['validation_accuracy']:.4f}", flush=True)
     chosen = max(runs, key=lambda run: (run["validation_accuracy"], -run["validation_loss"]))
-    if options.network == "focalnet":
+    if variant(options) == "focalnet":
         ship(options.name, chosen, data)
     print(json.dumps(chosen, indent=2))
 
