@@ -36,14 +36,16 @@ def warmup_cosine(steps, learning_rate):
     )
 
 
-def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None, accumulate=1):
+def compile_model(
+    model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None, accumulate=1, jit=None
+):
     """Compile `model` for `steps` steps of the recipe; returns it.
 
     AdamW with a warm-up over the first tenth and a cosine down to zero, and no weight decay on biases, norms and γ (all
     that has one axis). With `ema`, a momentum such as 0.998, `train` validates and keeps the weights' moving average.
     With `accumulate`, weights change once in so many steps, by the mean of their gradients, as with a batch that is so
     many times larger. Where layers compute in float16, the loss is scaled, so that small gradients do not become 0
-    (Micikevicius et al. 2018, arXiv 1710.03740).
+    (Micikevicius et al. 2018, arXiv 1710.03740). `jit` is Keras' `jit_compile`; None leaves it to `jit_here`.
     """
     optimizer = keras.optimizers.AdamW(
         warmup_cosine(steps, learning_rate),
@@ -60,7 +62,7 @@ def compile_model(model, steps, learning_rate=2e-3, weight_decay=0.05, label_smo
         optimizer,
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         metrics=["accuracy"],
-        jit_compile=jit_here(),
+        jit_compile=jit_here() if jit is None else jit,
     )
     return model
 

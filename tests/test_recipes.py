@@ -51,6 +51,18 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     train.main()  # what is done is not trained again
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/cache/runs/*/*/*")}
 
+    policy = keras.config.dtype_policy()
+    try:
+        flags = ["--precision=mixed_bfloat16", "--accumulate=2", "--ema=0.9", "--xla=off", "--backup-every=3"]
+        monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", *flags])
+        train.main()  # another training: in a folder of its own, and nothing is shipped
+    finally:
+        keras.config.set_dtype_policy(policy)
+    other = tmp_path / "data/cache/runs/gtsrb_focalnet_mixed_bfloat16_accumulate-2_ema-0.9_jit-False/seed_0"
+    assert json.loads((other / "facts.json").read_text())["precision"] == "mixed_bfloat16"
+    assert not (other / "backup").exists()
+    assert shipped == json.loads((tmp_path / "data" / "results" / "gtsrb.json").read_text())
+
     monkeypatch.setattr(fu, "load_trained", lambda name: model)
     evaluate.evaluate_shipped("gtsrb", small)
     evaluate.evaluate_runs("gtsrb", small)

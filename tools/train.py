@@ -58,7 +58,7 @@ def train_one(name, seed, data, options):
         best=best,
         backup=folder / "backup",
         backup_every=options.backup_every,
-        **recipe.training | ({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
+        **recipe.training | changes(options),
     )
     if recipe.keep == "best":
         model.load_weights(best)
@@ -79,12 +79,19 @@ def train_one(name, seed, data, options):
     return facts
 
 
+def changes(options):
+    """What the command line changes of the recipe's training: arguments of `compile_model`."""
+    jit = {"auto": None, "on": True, "off": False}[options.xla]
+    given = {"accumulate": options.accumulate, "ema": options.ema, "jit": jit}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def variant(options):
     """The name of what is trained: the network, and what is not as the recipe has it."""
-    changes = [options.precision] if options.precision != "float32" else []
-    changes += [f"accumulate{options.accumulate}"] if options.accumulate > 1 else []
-    changes += [f"{options.epochs}epochs"] if options.epochs else []
-    return "_".join([options.network, *changes])
+    other = [options.precision] if options.precision != "float32" else []
+    other += [f"{name}-{value}" for name, value in changes(options).items()]
+    other += [f"epochs-{options.epochs}"] if options.epochs else []
+    return "_".join([options.network, *other])
 
 
 def ship(name, facts, data):
@@ -109,7 +116,11 @@ def main():
         default="float32",
         help="what layers compute in; the weights stay float32, the loss is scaled for float16 (default: float32)",
     )
-    parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="change weights once in N batches")
+    parser.add_argument(
+        "--xla", choices=("auto", "on", "off"), default="auto", help="auto: on accelerators, and on JAX"
+    )
+    parser.add_argument("--accumulate", type=int, metavar="N", help="change weights once in N batches")
+    parser.add_argument("--ema", type=float, metavar="M", help="keep the weights' moving average of this momentum")
     parser.add_argument("--backup-every", type=int, metavar="N", help="a backup every N steps, not only every epoch")
     options = parser.parse_args()
     keras.config.set_dtype_policy(options.precision)
