@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from focal_utils.downloads import DISK_FULL, DamagedData
+from focal_utils.environment import is_first_process
 from focal_utils.paths import whole_file
 
 BROKEN = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)  # what NumPy raises for a damaged .npz
@@ -23,6 +24,7 @@ class Backup(keras.callbacks.Callback):
     """Keeps the last two backups of a run in a folder, and puts a model back into the state of the newer one.
 
     Put it last among the callbacks, so that what the others write of an epoch is written when the epoch counts as done.
+    Where several processes train together, each restores, and the first alone writes.
 
     Args:
         folder: where the backups are, `step_<number>.npz`; None for no backups. It is made when it is needed.
@@ -100,7 +102,7 @@ class Backup(keras.callbacks.Callback):
         Raises:
             OSError: it could not be written, because the disk is full for instance; older backups are as they were.
         """
-        if not self.folder:
+        if not self.folder or not is_first_process():
             return
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()

@@ -31,6 +31,11 @@ def accelerators(*kinds):
     return [name for name in keras.distribution.list_devices() if name.split(":")[0] in kinds]
 
 
+def is_first_process():
+    """Whether this process is the first of those that train together, or the only one: the one that writes files."""
+    return keras.backend.backend() != "jax" or import_module("jax").process_index() == 0
+
+
 def machine_facts():
     """What a result depends on beside the code, for the head of a JSON file: date, machine, versions."""
     backend = keras.backend.backend()

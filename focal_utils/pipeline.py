@@ -38,3 +38,11 @@ def batches(images, labels, classes, batch_size=128, augment=None, seed=0, start
     signature = (tf.TensorSpec((batch_size,), tf.int64), tf.TensorSpec((2,), tf.int64))
     stream = tf.data.Dataset.from_generator(rows_and_draws, output_signature=signature)
     return stream.map(load, num_parallel_calls=1).prefetch(2)
+
+
+def in_order(images, labels, classes, batch_size=256, whole=False):
+    """A tf.data set of (images, one-hot labels) batches, once each and in their order; `whole`: no smaller last one."""
+    import tensorflow as tf
+
+    pairs = tf.data.Dataset.from_tensor_slices((images, tf.one_hot(labels, classes)))
+    return pairs.batch(batch_size, drop_remainder=whole)

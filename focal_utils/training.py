@@ -6,6 +6,7 @@ down to small images. Which images make up a batch is in `pipeline.py`, how a ru
 
 import csv
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -13,9 +14,9 @@ import numpy as np
 
 from focal_utils.augment import augment_signs
 from focal_utils.backup import Backup
-from focal_utils.environment import accelerators
+from focal_utils.environment import accelerators, is_first_process
 from focal_utils.paths import whole_file
-from focal_utils.pipeline import batches
+from focal_utils.pipeline import batches, in_order
 
 
 def jit_here():
@@ -78,6 +79,15 @@ def make_variables(model):
     model.compute_loss(y=zeros, y_pred=zeros)
     model.compute_metrics(None, zeros, zeros)
     model.reset_metrics()
+
+
+def scope_of(model):
+    """Where what belongs to a model must be made: in the scope of the `tf.distribute` strategy it was made in, if any.
+
+    A `keras.distribution`, JAX's way to several devices, needs none: it is set once, for all that follows.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.scope() if strategy else nullcontext()
 
 
 class Progress(keras.callbacks.Callback):
@@ -143,6 +153,10 @@ def train(
 ):
     """Train `model` on `data.x_train`, validate on `data.x_val` after each epoch, return Keras' `History`.
 
+    A model made in the scope of `tf.distribute.MirroredStrategy`, or with a `keras.distribution` set, trains on all of
+    its devices. `batch_size` is that of all together. With a `keras.distribution`, they validate in batches of that
+    size too, and leave out what does not fill the last; of several processes, the first writes the files.
+
     Args:
         model: takes images 0…255, gives logits; see `FocalNet(preprocessing=…)`.
         data: an `ImageSet`.
@@ -170,11 +184,13 @@ def train(
         raise ValueError(
             f"Label {data.y_train.max()} does not fit a model of {classes} classes: set classes={data.num_classes}."
         )
-    make_variables(compile_model(model, epochs * steps, **recipe))
+    with scope_of(model):
+        make_variables(compile_model(model, epochs * steps, **recipe))
     run = {"epochs": epochs, "batch_size": batch_size, "images": len(data.x_train), "seed": seed} | recipe
     run |= {"augment": getattr(augment, "__name__", None)}
     keeper = Backup(backup, steps, backup_every, run)
     done = keeper.restore(model)
+    log, best = (log, best) if is_first_process() else (None, None)
     if backup:
         cut_log(log, done // steps)
     callbacks = [Progress(batch_size), *callbacks]
@@ -193,10 +209,10 @@ def train(
         )
     if log:
         callbacks.append(keras.callbacks.CSVLogger(log, append=bool(backup)))
+    spread = keras.distribution.distribution() is not None
     return model.fit(
         batches(data.x_train, data.y_train, classes, batch_size, augment, seed, start=done),
-        validation_data=(data.x_val, np.eye(classes, dtype="float32")[data.y_val]),
-        validation_batch_size=256,
+        validation_data=in_order(data.x_val, data.y_val, classes, batch_size if spread else 256, whole=spread),
         epochs=epochs,
         steps_per_epoch=steps,
         initial_epoch=done // steps,
