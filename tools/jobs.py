@@ -65,7 +65,7 @@ class Job:
     def _reason(self, rank):
         self.errors[rank].seek(0)
         end = self.errors[rank].read()[-2000:]
-        return f"Process {rank} ended with status {self.processes[rank].returncode}. The end of what it said:\n{end}"
+        return f"Process {rank} ended with status {self.processes[rank].returncode}.\nThe end of what it said:\n{end}"
 
     def __enter__(self):
         return self

@@ -40,7 +40,6 @@ WAYS = {  # name: backend, processes, devices of each process
     "processes": ("jax", 2, 1),
 }
 NETWORK = {"embed_dim": 16, "depths": (1, 1), "focal_levels": 2, "patch_size": 2, "preprocessing": "per_image"}
-VALIDATION_IMAGES = 512
 
 
 class Step(keras.callbacks.Callback):
@@ -68,10 +67,10 @@ def images(options):
     if options.data == "gtsrb":
         data = fu.load_gtsrb()
     else:
-        data = fu.render_signs(max(10 * VALIDATION_IMAGES, 2 * count), seed=options.seed)
+        data = fu.render_signs(max(10 * options.validation, 2 * count), seed=options.seed)
     rng = np.random.default_rng(options.seed)
     train = rng.permutation(len(data.x_train))[:count]
-    val = rng.permutation(len(data.x_val))[:VALIDATION_IMAGES]
+    val = rng.permutation(len(data.x_val))[: options.validation]
     parts = {"x_train": data.x_train[train], "y_train": data.y_train[train]}
     parts |= {"x_val": data.x_val[val], "y_val": data.y_val[val]}
     return dataclasses.replace(data, track_train=None, track_val=None, **parts)
@@ -151,7 +150,7 @@ def work(options):
 
 
 def run(way, arguments, restarts=0, watch=lambda job, rank, line: None):
-    """Run a way in processes of its own; its facts and its final weights.
+    """Run a way in processes of its own; its facts and its final weights, a list of arrays.
 
     Args:
         way: one of `WAYS`.
@@ -207,6 +206,7 @@ def parse(arguments=None):
     parser.add_argument("--steps", type=int, default=50, help="of an epoch (default: 50)")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=32, help="of all devices together (default: 32)")
+    parser.add_argument("--validation", type=int, default=512, metavar="N", help="images to validate on (default: 512)")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backup", type=Path, metavar="FOLDER", help="a folder to go on from; for one way only")
@@ -222,8 +222,8 @@ def main():
     if options.work:
         return work(options)
     settings = {"data": options.data, "steps": options.steps, "epochs": options.epochs}
-    settings |= {"batch_size": options.batch_size, "learning_rate": options.learning_rate, "seed": options.seed}
-    settings |= {"network": json.loads(json.dumps(NETWORK))}
+    settings |= {"batch_size": options.batch_size, "validation": options.validation, "seed": options.seed}
+    settings |= {"learning_rate": options.learning_rate, "network": json.loads(json.dumps(NETWORK))}
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() and not options.ways else {}
     runs = kept["runs"] if kept.get("settings") == settings else []
     for way in options.ways or WAYS:

@@ -1,0 +1,112 @@
+"""Kill a training at 20 moments (SIGKILL), let it go on from its backup, and compare where it ends.
+
+    python tools/kill_runs.py
+
+Half of the kills end all processes of a job, of the one-process job (TensorFlow) and of the two-process job (JAX) in
+turns; the others end one process of the two-process job: what is left of that job is ended then, and all of it started
+again. The moments are drawn, one in each twentieth of the run, within steps, between them and while backups are
+written. A job that was killed has to end with the weights of one that was left alone.
+Writes data/results/killed_runs.json, kill by kill: when interrupted, the same command goes on.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+
+from project_files import ROOT, how_made, write_text  # noqa: E402
+from train_distributed import WAYS, run  # noqa: E402
+
+RESULTS = ROOT / "data" / "results" / "killed_runs.json"
+KILLS, SEED = 20, 0
+EPOCHS, STEPS, BACKUP_EVERY = 2, 12, 5
+# What JAX has compiled is kept, so that a job that is started again need not compile it.
+COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0"}
+
+
+def plan(kills=KILLS, steps=EPOCHS * STEPS, seed=SEED):
+    """What is killed when: a list of (way, ranks of the processes that are killed, moment).
+
+    Moment 7.4 is when 4 tenths of a step's time have passed since the end of step 7.
+    """
+    rng = np.random.default_rng(seed)
+    moments = (rng.permutation(kills) + rng.random(kills)) / kills * steps
+    whole, single = [("tensorflow", [0]), ("processes", [0, 1])], [("processes", [0]), ("processes", [1])]
+    return [(*(single if i % 2 else whole)[i // 2 % 2], round(float(moment), 2)) for i, moment in enumerate(moments)]
+
+
+class Watch:
+    """Follows a job's steps, for `train_distributed.run`; kills processes of its first life at a moment.
+
+    Attributes:
+        steps: rank → the last step that it told in its first life. resumed: rank → the step where it went on.
+        times: when the first process told of its steps, in seconds.
+    """
+
+    def __init__(self, ranks=(), moment=None, step_seconds=0.0):
+        self.ranks, self.moment, self.step_seconds = ranks, moment, step_seconds
+        self.first, self.killed, self.steps, self.resumed, self.times = None, False, {}, {}, []
+
+    def __call__(self, job, rank, line):
+        word, _, number = line.partition(" ")
+        if word not in ("from", "step"):
+            return
+        self.first = self.first or job
+        if job is not self.first:
+            self.resumed.setdefault(rank, int(number))
+            return
+        self.steps[rank] = int(number)
+        if rank == 0:
+            self.times.append(time.perf_counter())
+        if self.ranks and not self.killed and rank == self.ranks[0] and int(number) >= int(self.moment):
+            self.killed = True
+            time.sleep(self.moment % 1 * self.step_seconds)
+            for victim in self.ranks:
+                job.processes[victim].kill()
+
+
+def undisturbed(way, arguments):
+    """The final weights of a run that nobody kills, and how long one of its steps takes."""
+    watch = Watch()
+    _, weights = run(way, arguments, watch=watch)
+    return weights, statistics.median(np.diff(watch.times))
+
+
+def kill(way, ranks, moment, arguments, weights, step_seconds):
+    """Kill one run and let it go on; the facts of it."""
+    watch = Watch(ranks, moment, step_seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        more = ["--backup", folder, "--backup-every", BACKUP_EVERY]
+        _, ended = run(way, [*arguments, *more], restarts=1, watch=watch)
+    difference = max(float(np.abs(one - other).max()) for one, other in zip(weights, ended, strict=True))
+    facts = {"way": way, "processes": WAYS[way][1], "killed": ranks, "moment": moment}
+    facts |= {"step": max(watch.steps.values()), "resumed_from": [step for _, step in sorted(watch.resumed.items())]}
+    return facts | {"largest_difference": difference}
+
+
+def main():
+    begin, wanted = time.time(), plan()
+    settings = {"epochs": EPOCHS, "steps": STEPS, "backup_every": BACKUP_EVERY, "seed": SEED}
+    arguments = ["--epochs", EPOCHS, "--steps", STEPS, "--seed", SEED, "--validation", 64]
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kills, references = kept["kills"] if kept.get("settings") == settings else [], {}
+    with tempfile.TemporaryDirectory() as compiled:
+        os.environ.update(COMPILED | {"JAX_COMPILATION_CACHE_DIR": compiled})
+        for way, ranks, moment in wanted[len(kills) :]:
+            if way not in references:
+                references[way] = undisturbed(way, arguments)
+            kills.append(kill(way, ranks, moment, arguments, *references[way]))
+            head = how_made(time.time() - begin) | {"settings": settings, "complete": len(kills) == len(wanted)}
+            write_text(RESULTS, json.dumps(head | {"kills": kills}, indent=1) + "\n")
+            print(f"{len(kills):2d} of {len(wanted)}  {kills[-1]}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
