@@ -12,6 +12,19 @@ class JobFailed(RuntimeError):
     """A process of a job has ended before its work was done."""
 
 
+def end_with_parent():
+    """End this process when the one that started it as part of a `Job` is gone, however that came about.
+
+    Otherwise a job whose launcher was killed would work on beside the one that is started in its place.
+    """
+
+    def wait():
+        os.read(0, 1)  # stdin: nothing is ever written to it, so this returns when the other end is closed
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 class Job:
     """Processes that run the same command, each with its `--rank`, and `--port`, where the first can be met.
 
@@ -33,6 +46,7 @@ class Job:
             self.processes.append(
                 subprocess.Popen(
                     [*command, "--port", str(port), "--rank", str(rank)],
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self.errors[rank],
                     text=True,
@@ -75,5 +89,5 @@ class Job:
             process.kill()
         for process in self.processes:
             process.wait()
-        for file in self.errors:
+        for file in [*self.errors, *(process.stdin for process in self.processes)]:
             file.close()

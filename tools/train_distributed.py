@@ -28,7 +28,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from jobs import Job, JobFailed  # noqa: E402
+from jobs import Job, JobFailed, end_with_parent  # noqa: E402
 from project_files import ROOT, how_made, write_text  # noqa: E402
 
 RESULTS = ROOT / "data" / "results" / "distributed.json"
@@ -119,6 +119,7 @@ def spread(way, rank, port):
 
 def work(options):
     """What each process of a job does; the first writes the facts and the final weights into the folder `out`."""
+    end_with_parent()
     devices, scope = spread(options.work, options.rank, options.port)
     keras.utils.set_random_seed(options.seed)
     data, steps, start = images(options), Step(), time.perf_counter()
