@@ -155,7 +155,8 @@ def train(
 
     A model made in the scope of `tf.distribute.MirroredStrategy`, or with a `keras.distribution` set, trains on all of
     its devices. `batch_size` is that of all together. With a `keras.distribution`, they validate in batches of that
-    size too, and leave out what does not fill the last; of several processes, the first writes the files.
+    size too, and leave out what does not fill the last; of several processes, the first writes the files. One thing
+    differs: under `MirroredStrategy`, Keras 3.15 clips the gradient of each device's share before it adds them up.
 
     Args:
         model: takes images 0…255, gives logits; see `FocalNet(preprocessing=…)`.
