@@ -80,7 +80,7 @@ def network(data):
     return fu.FocalNet(data.image_shape, data.num_classes, **NETWORK)
 
 
-def first_weights(data, seed):
+def first_weights(model, seed):
     """Initial weights from NumPy: the same on each backend, whose own random numbers differ.
 
     Kernels are drawn, as by Glorot and Bengio 2010; what has one axis stays as the layers make it.
@@ -91,7 +91,7 @@ def first_weights(data, seed):
         limit = np.sqrt(6 / (np.prod(weight.shape[:-2]) * sum(weight.shape[-2:])))
         return rng.uniform(-limit, limit, weight.shape).astype(weight.dtype)
 
-    return [drawn(weight) if weight.ndim > 1 else weight for weight in network(data).get_weights()]
+    return [drawn(weight) if weight.ndim > 1 else weight for weight in model.get_weights()]
 
 
 def spread(way, rank, port):
@@ -123,10 +123,9 @@ def work(options):
     devices, scope = spread(options.work, options.rank, options.port)
     keras.utils.set_random_seed(options.seed)
     data, steps, start = images(options), Step(), time.perf_counter()
-    initial = first_weights(data, options.seed)
     with scope:
         model = network(data)
-    model.set_weights(initial)
+    model.set_weights(first_weights(model, options.seed))
     fu.train(
         model,
         data,
