@@ -91,18 +91,19 @@ def kill(way, ranks, moment, arguments, weights, step_seconds):
 
 
 def main():
-    begin, wanted = time.time(), plan()
     settings = {"epochs": EPOCHS, "steps": STEPS, "backup_every": BACKUP_EVERY, "seed": SEED}
     arguments = ["--epochs", EPOCHS, "--steps", STEPS, "--seed", SEED, "--validation", 64]
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kills, references = kept["kills"] if kept.get("settings") == settings else [], {}
+    kept = kept if kept.get("settings") == settings else {"kills": [], "seconds": 0}
+    kills, wanted, references, begin = kept["kills"], plan(), {}, time.time() - kept["seconds"]
     with tempfile.TemporaryDirectory() as compiled:
         os.environ.update(COMPILED | {"JAX_COMPILATION_CACHE_DIR": compiled})
         for way, ranks, moment in wanted[len(kills) :]:
             if way not in references:
                 references[way] = undisturbed(way, arguments)
             kills.append(kill(way, ranks, moment, arguments, *references[way]))
-            head = how_made(time.time() - begin) | {"settings": settings, "complete": len(kills) == len(wanted)}
+            head = how_made(time.time() - begin, "jax")
+            head |= {"complete": len(kills) == len(wanted), "settings": settings}
             write_text(RESULTS, json.dumps(head | {"kills": kills}, indent=1) + "\n")
             print(f"{len(kills):2d} of {len(wanted)}  {kills[-1]}", flush=True)
     return 0

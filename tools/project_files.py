@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,13 +14,18 @@ def notebooks(root=ROOT):
     return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
-def how_made(seconds):
-    """Command, date, commit, duration, machine and versions of a run: the head of a JSON file of results."""
+def how_made(seconds, *packages):
+    """Command, date, commit, duration, machine and versions of a run: the head of a JSON file of results.
+
+    With `packages`, names of packages that processes of the run use besides this one's: their versions too.
+    """
     from focal_utils.environment import machine_facts
 
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
     made = {"command": " ".join(["python", *sys.argv]), "commit": commit.stdout.strip(), "seconds": round(seconds)}
-    return made | machine_facts()
+    facts = made | machine_facts()
+    facts["versions"] |= {package: version(package) for package in packages}
+    return facts
 
 
 def write_text(path, text):

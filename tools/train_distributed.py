@@ -214,25 +214,29 @@ def parse(arguments=None):
     parser.add_argument("--restarts", type=int, default=0, metavar="N", help="start a job again that lost a process")
     for name, kind in (("--work", str), ("--rank", int), ("--port", int), ("--out", Path)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.backup and not options.work and len(options.ways or WAYS) > 1:
+        parser.error("--backup is for one way: several would go on from each other's backups. Name it with --ways.")
+    return options
 
 
 def main():
-    options, arguments, begin = parse(), sys.argv[1:], time.time()
+    options, arguments = parse(), sys.argv[1:]
     if options.work:
         return work(options)
     settings = {"data": options.data, "steps": options.steps, "epochs": options.epochs}
     settings |= {"batch_size": options.batch_size, "validation": options.validation, "seed": options.seed}
     settings |= {"learning_rate": options.learning_rate, "network": json.loads(json.dumps(NETWORK))}
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() and not options.ways else {}
-    runs = kept["runs"] if kept.get("settings") == settings else []
+    kept = kept if kept.get("settings") == settings else {"runs": [], "seconds": 0}
+    runs, begin = kept["runs"], time.time() - kept["seconds"]
     for way in options.ways or WAYS:
         if way in [facts["way"] for facts in runs]:
             continue
         runs.append(run(way, arguments, options.restarts)[0])
         print(describe(compare(runs)[-1]), flush=True)
         if not options.ways:
-            head = how_made(time.time() - begin) | {"settings": settings, "complete": len(runs) == len(WAYS)}
+            head = how_made(time.time() - begin, "jax") | {"complete": len(runs) == len(WAYS), "settings": settings}
             write_text(RESULTS, json.dumps(head | {"runs": runs}, indent=1) + "\n")
     return 0
 
