@@ -67,7 +67,7 @@ class Backup(keras.callbacks.Callback):
                     values = [file[str(number)] for number in range(len(file.files) - 2)]
                     step = int(file["step"])
             except BROKEN as error:
-                print(f"{path} cannot be read ({type(error).__name__}): going on from an older one.", flush=True)
+                print(f"{path.name} cannot be read ({type(error).__name__}): going on from an older one.", flush=True)
                 continue
             self.check(path, run, model, values)
             own, metrics = self.variables(model)

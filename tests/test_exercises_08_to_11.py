@@ -1,4 +1,4 @@
-"""The exercises of notebooks 08 to 10: the folded solutions are right, each wrong answer gets its own message."""
+"""The exercises of notebooks 08 to 11: the folded solutions are right, each wrong answer gets its own message."""
 
 import math
 
@@ -12,6 +12,7 @@ PAGES = {
     "8.1 break-even": "08_focal_vs_self_attention.ipynb",
     "9.1 seeds": "09_ablations.ipynb",
     "10.1 layout": "10_pretrained_and_transfer.ipynb",
+    "11.1 ring": "11_scaling_up.ipynb",
 }
 
 
@@ -57,6 +58,17 @@ WRONG = {
         "mirrored picture": lambda value: value.T,
         "do not reshape": lambda value: value.reshape(3, 3, 4, 5),
         "in the order 2, 3, 1, 0": lambda value: value.transpose(1, 0, 2, 3),
+    },
+    "11.1 ring": {
+        "put your answer": None,
+        "is there a `return`": lambda size, devices: None,
+        "One number is wanted": lambda size, devices: [size],
+        "nobody to send to": lambda size, devices: 2 * (devices - 1) * size / devices if devices > 1 else size,
+        "The second hands it on": lambda size, devices: (devices - 1) * size / devices,
+        "not all of its gradients": lambda size, devices: 2 * (devices - 1) * size,
+        "Count the steps": lambda size, devices: 2 * size,
+        "each sends 1200 bytes; yours says 5": lambda size, devices: 5,
+        "turn into bits": lambda size, devices: 16 * (devices - 1) * size / devices,
     },
 }
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)

@@ -3,7 +3,9 @@
     python tools/run_study.py comparison        FocalNet, Swin and ViT of equal size, the same recipe, 3 seeds
     python tools/run_study.py ablations         the paper's ablations and the article's two departures, 3 seeds
 
-Learning rates are chosen on validation images; the test set is read once for each seed of each network, at the end.
+Learning rates are chosen on validation images: the smallest whose accuracy is within one standard error of the best,
+since a tie is settled by noise and the smaller rate is the safer in a longer training. The test set is read once for
+each seed of each network, at the end.
 Finished runs are kept in data/cache/runs: an interrupted study goes on from there, and what is there is already in the
 JSON, marked as not complete.
 """
@@ -58,7 +60,7 @@ def work(study, network, course, rate, seed, final):
     facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model)}
     facts |= {"seconds": round(time.process_time() - start)}
     validated = fu.accuracy(model, data.x_val, data.y_val)
-    facts |= {"curve": curve.points, "validation_accuracy": round(validated, 5)}
+    facts |= {"curve": curve.points, "validation_accuracy": round(validated, 5), "validation_images": len(data.x_val)}
     if final:
         right = fu.predict(model, data.x_test).argmax(-1) == data.y_test
         facts |= {"test_accuracy": round(float(np.mean(right)), 5), "test_images": len(right)}
@@ -122,6 +124,13 @@ class Pool:
         return text + f"validation {facts['validation_accuracy']:.4f}, {facts['seconds']} s"
 
 
+def chosen_rate(tried):
+    """Of runs that differ in the learning rate, the smallest rate within one standard error of the best accuracy."""
+    best = max(run["validation_accuracy"] for run in tried)
+    error = (best * (1 - best) / tried[0]["validation_images"]) ** 0.5
+    return min(run["learning_rate"] for run in tried if run["validation_accuracy"] >= best - error)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=list(STUDIES))
@@ -152,7 +161,7 @@ def main():
     def best_rate(pair):
         if not grid:
             return study.learning_rates[0]
-        return max(study.learning_rates, key=lambda rate: pool.facts((*pair, rate, 0, False))["validation_accuracy"])
+        return chosen_rate([pool.facts((*pair, rate, 0, False)) for rate in study.learning_rates])
 
     runs += [(*pair, best_rate(pair), seed, True) for seed in study.seeds for pair in pairs]
     pool.run(runs, write)
