@@ -105,3 +105,23 @@ def test_without_a_folder_it_only_counts():
     assert keeper.restore(compiled()) == 0
     train(compiled(), keeper, epochs=2)
     assert keeper.step == 6
+
+
+def test_keras_own_backup_repeats_the_epoch(tmp_path):
+    """Why there is a `Backup` beside Keras' `BackupAndRestore`; once this fails, there need not be."""
+
+    def run(*callbacks):
+        model, x = compiled(), np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
+        keeper = keras.callbacks.BackupAndRestore(tmp_path, save_freq=1)
+        model.fit(x, x[:, :3], batch_size=4, epochs=2, callbacks=[keeper, *callbacks], verbose=0)
+        return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+
+    def pull_the_plug(batch, logs):
+        pulled.append(batch)
+        if len(pulled) == 5:  # the second of three steps of the second epoch
+            raise KeyboardInterrupt
+
+    pulled = []
+    with pytest.raises(KeyboardInterrupt):
+        run(keras.callbacks.LambdaCallback(on_train_batch_end=pull_the_plug))
+    assert run() > 6  # the undisturbed run's steps
