@@ -106,7 +106,7 @@ def main():
                 raise RuntimeError(f"{way} failed. The end of what it said:\n{said.stderr[-2000:]}")
             runs.append({"round": turn, "way": way} | json.loads(said.stdout.splitlines()[-1]))
             print(runs[-1], flush=True)
-            head = how_made(time.time() - begin) | {"rounds": options.rounds, "batch": BATCH}
+            head = how_made(time.time() - begin) | {"rounds": options.rounds, "batch": BATCH, "steps": FIRST + STEPS}
             write_text(path, json.dumps(head | {"runs": runs}, indent=1) + "\n")
     for way in [*WAYS, PAPER]:
         print(f"{statistics.median(r['images_per_second'] for r in runs if r['way'] == way):8.1f} images/s  {way}")
