@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from focal_utils.environment import accelerators
+
 
 def batches(images, labels, classes, batch_size=128, augment=None, seed=0, start=0):
     """An endless tf.data set of (images, one-hot labels) batches: each epoch in another order, augmented anew.
@@ -37,7 +39,8 @@ def batches(images, labels, classes, batch_size=128, augment=None, seed=0, start
 
     signature = (tf.TensorSpec((batch_size,), tf.int64), tf.TensorSpec((2,), tf.int64))
     stream = tf.data.Dataset.from_generator(rows_and_draws, output_signature=signature)
-    return stream.map(load, num_parallel_calls=1).prefetch(2)
+    calls = tf.data.AUTOTUNE if accelerators() else 1  # a CPU that also trains has no idle cores
+    return stream.map(load, num_parallel_calls=calls).prefetch(2)
 
 
 def in_order(images, labels, classes, batch_size=256, whole=False):
