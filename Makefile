@@ -52,7 +52,7 @@ test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTo
 	  echo "unit tests on $$backend"; \
 	  $(BACKENDS_ENV)/bin/python -m pytest tests --ignore tests/browser -rs $(ARGS) && \
 	  echo "notebooks 01 to 07 on $$backend" && \
-	  $(BACKENDS_ENV)/bin/python -m pytest notebooks/0[1-7]*.ipynb --nbval-lax --nbval-cell-timeout=600 $(ARGS) || \
+	  $(BACKENDS_ENV)/bin/python -m pytest notebooks/0[1-7]*.ipynb --nbval-lax --nbval-cell-timeout=1800 $(ARGS) || \
 	  { echo "failed on $$backend"; exit 1; }; \
 	done
 
