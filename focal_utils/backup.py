@@ -40,7 +40,11 @@ class Backup(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.steps, self.every = folder and Path(folder), steps, every
         self.run = json.loads(json.dumps(run or {}))
-        self.step, self.saved, self.metrics = 0, 0, None
+        self.step, self.saved, self.metrics, self.began = 0, 0, None, 0
+
+    def path(self, step):
+        """Where the backup of a step is."""
+        return self.folder / f"step_{step:09d}.npz"
 
     def files(self):
         """The backups that there are, the newest first: a list of paths."""
@@ -74,7 +78,7 @@ class Backup(keras.callbacks.Callback):
             for variable, value in zip(own, values, strict=False):
                 variable.assign(value)
             self.metrics = list(zip(metrics, values[len(own) :], strict=True))
-            self.step = self.saved = step
+            self.step = self.saved = self.began = step
             return step
         if files:
             raise DamagedData(f"None of the backups in {self.folder} can be read. Delete the folder to start afresh.")
@@ -97,7 +101,7 @@ class Backup(keras.callbacks.Callback):
             )
 
     def save(self):
-        """Write a backup of this step, then delete all but it and the one before.
+        """Write a backup of this step, then delete all but it and the one before, newer ones that are damaged too.
 
         Raises:
             OSError: it could not be written, because the disk is full for instance; older backups are as they were.
@@ -110,7 +114,7 @@ class Backup(keras.callbacks.Callback):
         values = {str(number): keras.ops.convert_to_numpy(v) for number, v in enumerate(own + metrics)}
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with whole_file(self.folder / f"step_{self.step:09d}.npz") as part, open(part, "wb") as file:
+            with whole_file(self.path(self.step)) as part, open(part, "wb") as file:
                 np.savez(file, run=json.dumps(self.run), step=self.step, **values)
                 file.flush()
                 os.fsync(file.fileno())
@@ -122,9 +126,9 @@ class Backup(keras.callbacks.Callback):
                 f"the disk is full: no backup of step {self.step}; that of step {self.saved} is whole. Free some space "
                 f"and start the run again with {self.folder}",
             ) from error
-        self.saved = self.step
-        for path in self.files()[2:]:
+        for path in {*self.files()} - {self.path(self.step), self.path(self.saved)}:
             path.unlink(missing_ok=True)
+        self.saved = self.step
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.step != self.saved:
@@ -135,13 +139,18 @@ class Backup(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.step % self.steps == 0:  # an epoch that was begun before has fewer steps than `fit` is told
+        if self.ends_early():
             self.model.stop_training = True
-        elif self.every and self.step % self.every == 0:
+        elif self.every and self.step % self.every == 0 and self.step % self.steps:
             self.save()
 
+    def ends_early(self):
+        """Whether this step ends an epoch that was begun before: it has fewer steps than `fit` is told."""
+        return self.step % self.steps == 0 and self.step - self.began < self.steps
+
     def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = False
+        if self.ends_early():  # this epoch only; what others stop stays stopped
+            self.model.stop_training = False
 
     def on_train_end(self, logs=None):
         if self.step != self.saved:

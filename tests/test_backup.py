@@ -60,6 +60,15 @@ def test_a_damaged_backup_falls_back_to_the_one_before(damage, kept, capsys):
     assert "step_000000009.npz cannot be read" in capsys.readouterr().out
 
 
+def test_a_damaged_newer_backup_does_not_crowd_out_a_good_one(kept):
+    (kept[0] / "step_000000009.npz").write_bytes(b"")
+    model, keeper = compiled(), Backup(kept[0], steps=3, every=1, run={"seed": 1})
+    keeper.set_model(model)
+    keeper.step = keeper.restore(model) + 1
+    keeper.save()
+    assert names(kept[0]) == ["step_000000006.npz", "step_000000007.npz"]
+
+
 def test_where_none_can_be_read_it_says_so_and_leaves_the_model(kept):
     for path in kept[0].iterdir():
         path.write_bytes(b"")

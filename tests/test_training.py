@@ -107,6 +107,13 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(signs, tmp_path):
     assert all(np.array_equal(one, other) for one, other in zip(again, ready, strict=True))
 
 
+def test_a_callback_that_stops_the_training_stops_it(signs, tmp_path):
+    few = dataclasses.replace(signs, x_train=signs.x_train[:64], y_train=signs.y_train[:64])
+    patience = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=1)
+    history = fu.train(network(), few, 5, 32, augment=None, backup=tmp_path, callbacks=[patience])
+    assert history.epoch == [0, 1]
+
+
 def test_a_worse_epoch_after_an_interruption_does_not_replace_a_better_one(tmp_path):
     log = tmp_path / "log.csv"
     assert training.best_logged(None) is None and training.best_logged(log) is None

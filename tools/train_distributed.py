@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -224,6 +225,10 @@ def main():
     options, arguments = parse(), sys.argv[1:]
     if options.work:
         return work(options)
+    backends = {WAYS[way][0] for way in options.ways or WAYS}
+    if missing := [backend for backend in sorted(backends) if not find_spec(backend)]:
+        here = " ".join(way for way, (backend, *_) in WAYS.items() if backend not in missing)
+        return f"{missing[0]} is not installed: pip install {missing[0]}, or take only --ways {here}"
     settings = {"data": options.data, "steps": options.steps, "epochs": options.epochs}
     settings |= {"batch_size": options.batch_size, "validation": options.validation, "seed": options.seed}
     settings |= {"learning_rate": options.learning_rate, "network": json.loads(json.dumps(NETWORK))}
