@@ -22,6 +22,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
+from focal_utils.distilling import Distilled, averaged  # noqa: E402
 from project_files import ROOT, how_made, write_text  # noqa: E402
 from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
@@ -37,43 +38,71 @@ def validate(model, data):
 
 
 def train_one(name, seed, data, options):
-    """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json."""
+    """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json.
+
+    A network that learns from teachers goes on from the plain network of its seed; what is missing is trained before.
+    """
     recipe, network, folder = RECIPES[name], options.network, run_folder(name, variant(options), seed)
-    epochs = options.epochs or recipe.epochs
     if (folder / "facts.json").exists():
         return json.loads((folder / "facts.json").read_text())
-    folder.mkdir(parents=True, exist_ok=True)
-    best, kept = folder / "best.weights.h5", folder / "kept.weights.h5"
+    print(f"{network}, seed {seed}", flush=True)
     keras.utils.set_random_seed(seed)
     model = NETWORKS[network](name, data)
-    richer = recipe.enrich(data)
+    if network != "distilled":
+        return train_run(name, seed, data, options, model, model, recipe, {})
+    plain = argparse.Namespace(**vars(options) | {"network": "focalnet", "epochs": None})
+    teachers = recipe.distillation.teachers or (seed,)
+    runs = {other: train_one(name, other, data, plain) for other in dict.fromkeys((*teachers, seed))}
+    before = {fact: runs[seed][fact] for fact in ("epochs", "seconds", "validation_accuracy")}
+    taught_by = [trained(name, variant(plain), other, data) for other in teachers]
+    model.load_weights(run_folder(name, variant(plain), seed) / "kept.weights.h5")
+    learner = Distilled(model, averaged(taught_by, recipe.views))
+    return train_run(
+        name, seed, data, options, model, learner, recipe.distillation, {"teachers": teachers, "before": before}
+    )
+
+
+def trained(name, variant, seed, data):
+    """The network of a finished run."""
+    folder = run_folder(name, variant, seed)
+    facts = json.loads((folder / "facts.json").read_text())
+    model = NETWORKS[facts["network"]](name, data)
+    model.load_weights(folder / "kept.weights.h5")
+    return model
+
+
+def train_run(name, seed, data, options, model, learner, how, further):
+    """Train `learner`, whose weights are `model`'s, as `how` says, a `Recipe` or a `Distillation`; the run's facts."""
+    recipe, folder = RECIPES[name], run_folder(name, variant(options), seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    best, epochs, richer = folder / "best.weights.h5", options.epochs or how.epochs, recipe.enrich(data)
     fu.train(
-        model,
+        learner,
         richer,
         epochs,
         recipe.batch_size,
-        augment=recipe.augment,
+        augment=how.augment,
         seed=seed,
         log=folder / "log.csv",
         best=best,
         backup=folder / "backup",
         backup_every=options.backup_every,
-        **recipe.training | changes(options),
+        **how.training | changes(options),
     )
     if recipe.keep == "best":
-        model.load_weights(best)
-    model.save_weights(kept)
+        learner.load_weights(best)
+    model.save_weights(folder / "kept.weights.h5")
     with open(folder / "log.csv", newline="") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     facts = how_made(seconds) | {
-        "network": network,
+        "network": options.network,
         "seed": seed,
         "epochs": epochs,
         "precision": options.precision,
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
     }
-    facts |= validate(model, data)
+    facts |= further | validate(model, data)
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(folder / "backup")
     return facts
@@ -95,20 +124,27 @@ def variant(options):
 
 
 def ship(name, facts, data):
-    """Put the network of a run into data/weights, its log and its facts into data/results."""
-    folder = run_folder(name, facts["network"], facts["seed"])
-    model = NETWORKS[facts["network"]](name, data)
-    model.load_weights(folder / "kept.weights.h5")
-    model.save(ROOT / "data" / "weights" / f"{name}.keras")
-    shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
-    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+    """Put the network of a run into data/weights, its log and its facts into data/results.
+
+    The facts of the network that was there before join <name>_tried.json, if it had been tested and was another.
+    """
+    trained(name, facts["network"], facts["seed"], data).save(ROOT / "data" / "weights" / f"{name}.keras")
+    shutil.copy(run_folder(name, facts["network"], facts["seed"]) / "log.csv", RESULTS / f"{name}_log.csv")
+    known, earlier = RESULTS / f"{name}.json", RESULTS / f"{name}_tried.json"
+    before = json.loads(known.read_text()) if known.exists() else {}
+    if facts.items() <= before.items():
+        return  # the same run once more: what its test found stays
+    if "test_accuracy" in before:
+        tried = json.loads(earlier.read_text()) if earlier.exists() else []
+        write_text(earlier, json.dumps([*tried, before], indent=2) + "\n")
+    write_text(known, json.dumps(facts, indent=2) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
+    parser.add_argument("--network", choices=list(NETWORKS), help="another than the recipe's own; ships nothing")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
     parser.add_argument(
         "--precision",
@@ -125,15 +161,17 @@ def main():
     options = parser.parse_args()
     keras.config.set_dtype_policy(options.precision)
     recipe = RECIPES[options.name]
+    options.network = options.network or recipe.ships
+    if options.network == "distilled" and not recipe.distillation:
+        parser.error(f"the recipe of {options.name} has no distillation")
     data = recipe.load()
     print(data, flush=True)
     runs = []
     for seed in options.seeds:
-        print(f"{options.network}, seed {seed}", flush=True)
         runs.append(train_one(options.name, seed, data, options))
         print(f"validation accuracy {runs[-1]['validation_accuracy']:.4f}", flush=True)
     chosen = max(runs, key=lambda run: (run["validation_accuracy"], -run["validation_loss"]))
-    if variant(options) == "focalnet":
+    if variant(options) == recipe.ships:
         ship(options.name, chosen, data)
     print(json.dumps(chosen, indent=2))
 
