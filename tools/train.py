@@ -52,8 +52,7 @@ def train_one(name, seed, data, options):
         return train_run(name, seed, data, options, model, model, recipe, {})
     plain = argparse.Namespace(**vars(options) | {"network": "focalnet", "epochs": None})
     teachers = recipe.distillation.teachers or (seed,)
-    runs = {other: train_one(name, other, data, plain) for other in dict.fromkeys((*teachers, seed))}
-    before = {fact: runs[seed][fact] for fact in ("epochs", "seconds", "validation_accuracy")}
+    before = {other: train_one(name, other, data, plain) for other in dict.fromkeys((*teachers, seed))}[seed]
     taught_by = [trained(name, variant(plain), other, data) for other in teachers]
     model.load_weights(run_folder(name, variant(plain), seed) / "kept.weights.h5")
     learner = Distilled(model, averaged(taught_by, recipe.views))
@@ -124,12 +123,14 @@ def variant(options):
 
 
 def ship(name, facts, data):
-    """Put the network of a run into data/weights, its log and its facts into data/results.
+    """Put the network of a run into data/weights, its logs and its facts into data/results.
 
     The facts of the network that was there before join <name>_tried.json, if it had been tested and was another.
     """
     trained(name, facts["network"], facts["seed"], data).save(ROOT / "data" / "weights" / f"{name}.keras")
-    shutil.copy(run_folder(name, facts["network"], facts["seed"]) / "log.csv", RESULTS / f"{name}_log.csv")
+    for network, log in (("focalnet", f"{name}_log.csv"), ("distilled", f"{name}_distilled_log.csv")):
+        if network in ("focalnet", facts["network"]):
+            shutil.copy(run_folder(name, network, facts["seed"]) / "log.csv", RESULTS / log)
     known, earlier = RESULTS / f"{name}.json", RESULTS / f"{name}_tried.json"
     before = json.loads(known.read_text()) if known.exists() else {}
     if facts.items() <= before.items():
