@@ -102,6 +102,11 @@ RECIPES = {
         batch_size=64,
         training={"learning_rate": 2e-3, "label_smoothing": 0.05, "ema": 0.995},
         views=turned,
+        distillation=Distillation(
+            augment=augment_cells,
+            epochs=20,
+            training={"learning_rate": 1e-3, "label_smoothing": 0.0, "ema": 0.998},
+        ),
     ),
     "breastmnist": Recipe(
         load=lambda: fu.load_medmnist("breastmnist"),
