@@ -49,16 +49,14 @@ def train_one(name, seed, data, options):
     keras.utils.set_random_seed(seed)
     model = NETWORKS[network](name, data)
     if network != "distilled":
-        return train_run(name, seed, data, options, model, model, recipe, {})
+        return train_run(name, seed, data, options, model, recipe)
     plain = argparse.Namespace(**vars(options) | {"network": "focalnet", "epochs": None})
     teachers = recipe.distillation.teachers or (seed,)
     before = {other: train_one(name, other, data, plain) for other in dict.fromkeys((*teachers, seed))}[seed]
     taught_by = [trained(name, variant(plain), other, data) for other in teachers]
     model.load_weights(run_folder(name, variant(plain), seed) / "kept.weights.h5")
     learner = Distilled(model, averaged(taught_by, recipe.views))
-    return train_run(
-        name, seed, data, options, model, learner, recipe.distillation, {"teachers": teachers, "before": before}
-    )
+    return train_run(name, seed, data, options, learner, recipe.distillation, teachers=teachers, before=before)
 
 
 def trained(name, variant, seed, data):
@@ -70,13 +68,13 @@ def trained(name, variant, seed, data):
     return model
 
 
-def train_run(name, seed, data, options, model, learner, how, further):
-    """Train `learner`, whose weights are `model`'s, as `how` says, a `Recipe` or a `Distillation`; the run's facts."""
+def train_run(name, seed, data, options, model, how, **further):
+    """Train a network as `how` says, a `Recipe` or a `Distillation`; the run's facts, and the `further` ones."""
     recipe, folder = RECIPES[name], run_folder(name, variant(options), seed)
     folder.mkdir(parents=True, exist_ok=True)
     best, epochs, richer = folder / "best.weights.h5", options.epochs or how.epochs, recipe.enrich(data)
     fu.train(
-        learner,
+        model,
         richer,
         epochs,
         recipe.batch_size,
@@ -89,7 +87,7 @@ def train_run(name, seed, data, options, model, learner, how, further):
         **how.training | changes(options),
     )
     if recipe.keep == "best":
-        learner.load_weights(best)
+        model.load_weights(best)
     model.save_weights(folder / "kept.weights.h5")
     with open(folder / "log.csv", newline="") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
