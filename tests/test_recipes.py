@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,7 +12,6 @@ import focal_utils as fu
 import recipes
 import train
 import write_results
-from focal_utils.augment import augment_signs
 from peers import resnet18, stock_focalnet
 from project_files import write_text
 
@@ -29,7 +27,6 @@ def small(tmp_path, monkeypatch):
         epochs=2,
         batch_size=64,
         enrich=lambda data: data,
-        distillation=None,
     )
     for folder in ("weights", "results"):
         (tmp_path / "data" / folder).mkdir(parents=True)
@@ -79,32 +76,6 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     assert "(2 seeds)" in card and f"{100 * facts['test_accuracy']:.2f} %" in card
 
 
-def test_a_network_that_has_teachers_is_trained_after_them(small, tmp_path, monkeypatch):
-    distillation = recipes.Distillation(augment_signs, 1, {"label_smoothing": 0.0, "ema": 0.9}, teachers=(0, 1))
-    recipe = dataclasses.replace(recipes.RECIPES["gtsrb"], distillation=distillation)
-    monkeypatch.setitem(recipes.RECIPES, "gtsrb", recipe)
-    monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", "--seeds", "2"])
-    train.main()
-    runs = {
-        path.parent.relative_to(tmp_path / "data/cache/runs")
-        for path in tmp_path.glob("data/cache/runs/*/*/facts.json")
-    }
-    plain = {Path(f"gtsrb_focalnet/seed_{seed}") for seed in (0, 1, 2)}
-    assert runs == plain | {Path("gtsrb_distilled/seed_2")}
-    shipped = json.loads((tmp_path / "data" / "results" / "gtsrb.json").read_text())
-    assert shipped["network"] == "distilled" and shipped["teachers"] == [0, 1]
-    assert shipped["epochs"] == 1 and shipped["before"]["epochs"] == 2
-    assert write_results.epochs(shipped) == "2 epochs, then 1 on the answers of 2 such networks, averaged over views"
-    model = keras.saving.load_model(tmp_path / "data" / "weights" / "gtsrb.keras", compile=False)
-    assert fu.accuracy(model, small.x_val, small.y_val) == pytest.approx(shipped["validation_accuracy"], abs=1e-5)
-
-    recipe = dataclasses.replace(recipe, distillation=None)
-    monkeypatch.setitem(recipes.RECIPES, "gtsrb", recipe)
-    monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", "--network", "distilled"])
-    with pytest.raises(SystemExit):
-        train.main()
-
-
 def test_what_was_tested_before_is_not_forgotten(small, tmp_path, monkeypatch):
     results = tmp_path / "data" / "results"
     for seed, tested in ((0, []), (1, [0.25]), (1, [0.25])):
@@ -121,7 +92,7 @@ def test_what_was_tested_before_is_not_forgotten(small, tmp_path, monkeypatch):
 def test_views_are_of_the_same_images():
     images = np.random.default_rng(0).integers(0, 255, (2, 6, 6, 3), dtype="uint8")
     for recipe in recipes.RECIPES.values():
-        views = [np.asarray(view) for view in recipe.views(images)]
+        views = recipe.views(images)
         assert all(view.shape == images.shape for view in views) and np.array_equal(views[0], images)
         assert len({view.tobytes() for view in views}) == len(views)
 

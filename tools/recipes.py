@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from keras import ops
+import numpy as np
 
 import focal_utils as fu
 from focal_utils.augment import (
@@ -20,16 +20,6 @@ from project_files import ROOT
 
 
 @dataclasses.dataclass(frozen=True)
-class Distillation:
-    """A second training: the network goes on from its weights, with its teachers' averaged answers as labels."""
-
-    augment: Callable
-    epochs: int
-    training: dict  # arguments of compile_model
-    teachers: tuple = ()  # seeds of the networks that teach, each averaged over the recipe's views; (): its own seed
-
-
-@dataclasses.dataclass(frozen=True)
 class Recipe:
     """Data, network and training of one shipped network."""
 
@@ -42,12 +32,6 @@ class Recipe:
     views: Callable  # images → the list of images over which test-time averaging takes the mean
     keep: str = "best"  # the epoch with the best validation accuracy, or "last", the last epoch
     enrich: Callable[[ImageSet], ImageSet] = lambda data: data  # before training, training images only
-    distillation: Distillation | None = None
-
-    @property
-    def ships(self):
-        """The key of `NETWORKS` whose best run is shipped."""
-        return "distilled" if self.distillation else "focalnet"
 
 
 def enrich_signs(data):
@@ -58,55 +42,46 @@ def enrich_signs(data):
 
 
 def moved(images):
-    """The images, and each moved by a pixel to the four sides; tensors (N, H, W, C) each."""
-    padded = ops.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")  # the border pixels once more
+    """The images, and each moved by a pixel to the four sides; (N, H, W, C) each."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = images.shape[1:3]
     return [padded[:, y : y + height, x : x + width] for y, x in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))]
 
 
 def turned(images):
-    """The 8 ways to turn and mirror square images; tensors (N, H, H, C) each."""
-    turns = [ops.rot90(images, quarter, axes=(1, 2)) for quarter in range(4)]
-    return turns + [ops.flip(turn, axis=2) for turn in turns]
+    """The 8 ways to turn and mirror square images; (N, H, H, C) each."""
+    turns = [np.rot90(images, quarter, axes=(1, 2)) for quarter in range(4)]
+    return turns + [turn[:, :, ::-1] for turn in turns]
 
 
 def mirrored(images):
-    """The images and their mirror images; tensors (N, H, W, C) each."""
-    return [images, ops.flip(images, axis=2)]
+    """The images and their mirror images; (N, H, W, C) each."""
+    return [images, images[:, :, ::-1]]
 
 
-# What all networks share, and the two larger ones besides.
 STEM = {"patch_size": 2, "use_conv_embed": True}
-LARGER = STEM | {"embed_dim": 32, "depths": (1, 3, 2), "focal_levels": (3, 2, 1)}
 RECIPES = {
     "gtsrb": Recipe(
         load=fu.load_gtsrb,
-        network=LARGER | {"preprocessing": "per_image", "drop_path_rate": 0.1},
+        network=STEM
+        | {"embed_dim": 32, "depths": (1, 3, 2), "focal_levels": (3, 2, 1)}
+        | {"preprocessing": "per_image", "drop_path_rate": 0.1},
         augment=augment_signs_strongly,
         epochs=24,
         batch_size=128,
         training={"learning_rate": 3e-3, "label_smoothing": 0.1, "ema": 0.995},
         views=moved,
         enrich=enrich_signs,
-        distillation=Distillation(
-            augment=augment_signs_strongly,
-            epochs=8,
-            training={"learning_rate": 1e-3, "label_smoothing": 0.0, "ema": 0.998},
-        ),
     ),
     "bloodcells": Recipe(
         load=fu.load_blood_cells,
-        network=LARGER | {"preprocessing": "imagenet", "drop_path_rate": 0.05},
+        network={"patch_size": 1, "embed_dim": 16, "depths": (1, 1, 3, 2), "focal_levels": (2, 3, 2, 1)}
+        | {"preprocessing": "imagenet", "drop_path_rate": 0.05},  # cells differ in grains of a pixel or two
         augment=augment_cells,
         epochs=45,
         batch_size=64,
         training={"learning_rate": 2e-3, "label_smoothing": 0.05, "ema": 0.995},
         views=turned,
-        distillation=Distillation(
-            augment=augment_cells,
-            epochs=20,
-            training={"learning_rate": 1e-3, "label_smoothing": 0.0, "ema": 0.998},
-        ),
     ),
     "breastmnist": Recipe(
         load=lambda: fu.load_medmnist("breastmnist"),
@@ -126,17 +101,7 @@ def focalnet(name, data):
     return fu.FocalNet(data.image_shape, data.num_classes, name=name, **RECIPES[name].network)
 
 
-def distilled(name, data):
-    """The recipe's own network as it learns from teachers: it drops no paths, so as to answer what they answer."""
-    network = RECIPES[name].network | {"drop_path_rate": 0.0}
-    return fu.FocalNet(data.image_shape, data.num_classes, name=name, **network)
-
-
-NETWORKS = {
-    "focalnet": focalnet,
-    "distilled": distilled,
-    "resnet18": lambda name, data: resnet18(data.image_shape, data.num_classes),
-}
+NETWORKS = {"focalnet": focalnet, "resnet18": lambda name, data: resnet18(data.image_shape, data.num_classes)}
 
 
 def run_folder(name, network, seed):

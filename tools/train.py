@@ -22,7 +22,6 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from focal_utils.distilling import Distilled, averaged  # noqa: E402
 from project_files import ROOT, how_made, write_text  # noqa: E402
 from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
@@ -38,68 +37,43 @@ def validate(model, data):
 
 
 def train_one(name, seed, data, options):
-    """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json.
-
-    A network that learns from teachers goes on from the plain network of its seed; what is missing is trained before.
-    """
+    """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json."""
     recipe, network, folder = RECIPES[name], options.network, run_folder(name, variant(options), seed)
+    epochs = options.epochs or recipe.epochs
     if (folder / "facts.json").exists():
         return json.loads((folder / "facts.json").read_text())
-    print(f"{network}, seed {seed}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    best, kept = folder / "best.weights.h5", folder / "kept.weights.h5"
     keras.utils.set_random_seed(seed)
     model = NETWORKS[network](name, data)
-    if network != "distilled":
-        return train_run(name, seed, data, options, model, recipe)
-    plain = argparse.Namespace(**vars(options) | {"network": "focalnet", "epochs": None})
-    teachers = recipe.distillation.teachers or (seed,)
-    before = {other: train_one(name, other, data, plain) for other in dict.fromkeys((*teachers, seed))}[seed]
-    taught_by = [trained(name, variant(plain), other, data) for other in teachers]
-    model.load_weights(run_folder(name, variant(plain), seed) / "kept.weights.h5")
-    learner = Distilled(model, averaged(taught_by, recipe.views))
-    return train_run(name, seed, data, options, learner, recipe.distillation, teachers=teachers, before=before)
-
-
-def trained(name, variant, seed, data):
-    """The network of a finished run."""
-    folder = run_folder(name, variant, seed)
-    facts = json.loads((folder / "facts.json").read_text())
-    model = NETWORKS[facts["network"]](name, data)
-    model.load_weights(folder / "kept.weights.h5")
-    return model
-
-
-def train_run(name, seed, data, options, model, how, **further):
-    """Train a network as `how` says, a `Recipe` or a `Distillation`; the run's facts, and the `further` ones."""
-    recipe, folder = RECIPES[name], run_folder(name, variant(options), seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    best, epochs, richer = folder / "best.weights.h5", options.epochs or how.epochs, recipe.enrich(data)
+    richer = recipe.enrich(data)
     fu.train(
         model,
         richer,
         epochs,
         recipe.batch_size,
-        augment=how.augment,
+        augment=recipe.augment,
         seed=seed,
         log=folder / "log.csv",
         best=best,
         backup=folder / "backup",
         backup_every=options.backup_every,
-        **how.training | changes(options),
+        **recipe.training | changes(options),
     )
     if recipe.keep == "best":
         model.load_weights(best)
-    model.save_weights(folder / "kept.weights.h5")
+    model.save_weights(kept)
     with open(folder / "log.csv", newline="") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     facts = how_made(seconds) | {
-        "network": options.network,
+        "network": network,
         "seed": seed,
         "epochs": epochs,
         "precision": options.precision,
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
     }
-    facts |= further | validate(model, data)
+    facts |= validate(model, data)
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(folder / "backup")
     return facts
@@ -121,14 +95,15 @@ def variant(options):
 
 
 def ship(name, facts, data):
-    """Put the network of a run into data/weights, its logs and its facts into data/results.
+    """Put the network of a run into data/weights, its log and its facts into data/results.
 
     The facts of the network that was there before join <name>_tried.json, if it had been tested and was another.
     """
-    trained(name, facts["network"], facts["seed"], data).save(ROOT / "data" / "weights" / f"{name}.keras")
-    for network, log in (("focalnet", f"{name}_log.csv"), ("distilled", f"{name}_distilled_log.csv")):
-        if network in ("focalnet", facts["network"]):
-            shutil.copy(run_folder(name, network, facts["seed"]) / "log.csv", RESULTS / log)
+    folder = run_folder(name, facts["network"], facts["seed"])
+    model = NETWORKS[facts["network"]](name, data)
+    model.load_weights(folder / "kept.weights.h5")
+    model.save(ROOT / "data" / "weights" / f"{name}.keras")
+    shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
     known, earlier = RESULTS / f"{name}.json", RESULTS / f"{name}_tried.json"
     before = json.loads(known.read_text()) if known.exists() else {}
     if facts.items() <= before.items():
@@ -143,7 +118,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--network", choices=list(NETWORKS), help="another than the recipe's own; ships nothing")
+    parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
     parser.add_argument(
         "--precision",
@@ -160,17 +135,15 @@ def main():
     options = parser.parse_args()
     keras.config.set_dtype_policy(options.precision)
     recipe = RECIPES[options.name]
-    options.network = options.network or recipe.ships
-    if options.network == "distilled" and not recipe.distillation:
-        parser.error(f"the recipe of {options.name} has no distillation")
     data = recipe.load()
     print(data, flush=True)
     runs = []
     for seed in options.seeds:
+        print(f"{options.network}, seed {seed}", flush=True)
         runs.append(train_one(options.name, seed, data, options))
         print(f"validation accuracy {runs[-1]['validation_accuracy']:.4f}", flush=True)
     chosen = max(runs, key=lambda run: (run["validation_accuracy"], -run["validation_loss"]))
-    if variant(options) == recipe.ships:
+    if variant(options) == "focalnet":
         ship(options.name, chosen, data)
     print(json.dumps(chosen, indent=2))
 

@@ -114,27 +114,17 @@ def seeds_row(runs):
     return f"{'; '.join(texts)}, `{runs['test_command']}`"
 
 
-def epochs(facts):
-    """How long a network was trained, and on whose answers."""
-    if "before" not in facts:
-        return f"{facts['epochs']} epochs"
-    of = facts["teachers"]
-    teachers = "its own answers" if of == [facts["seed"]] else f"the answers of {len(of)} such networks"
-    return f"{facts['before']['epochs']} epochs, then {facts['epochs']} on {teachers}, averaged over views"
-
-
 def weights_card(name, facts, runs, tried):
     """The card of a shipped network for data/README.md; `runs` and `tried` are None where there are none."""
     card, images = CARDS[name], facts["images"]
     low, high = facts["test_interval"]
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
-    made = f"`python tools/train.py {name}`: {epochs(facts)}, seed {facts['seed']}"
-    minutes = (facts["seconds"] + facts.get("before", {"seconds": 0})["seconds"]) / 60
+    made = f"`python tools/train.py {name}`: {facts['epochs']} epochs, seed {facts['seed']}"
     trained = f"{images['train']:,} training images of {card['data']}; {images['validation']:,} {card['chosen']}"
     rows = {
         "what": f"a FocalNet of {facts['parameters']:,} parameters for {card['kinds']}: logits",
         "trained on": trained,
-        "recipe": f"{made}, {minutes:.0f} minutes beside other work; log in results/{name}_log.csv",
+        "recipe": f"{made}, {facts['seconds'] / 60:.0f} minutes beside other work; log in results/{name}_log.csv",
         "machine": f"{facts['machine']}; {versions}; {facts['date']}, after commit {facts['commit']}",
         "validation": percent(facts["validation_accuracy"]),
         "test": f"{percent(facts['test_accuracy'])} of {facts['test_images']:,} (95 % interval {percent(low)} to "
