@@ -59,23 +59,24 @@ def evaluate_shipped(name, data):
 
 
 def evaluate_runs(name, data):
-    """Test the networks of all finished runs of a recipe; one row for each, and mean and spread for each network."""
+    """Test the networks of all finished runs of a recipe: a row for each, mean and spread for each kind of run."""
     rows, summary = [], {}
-    for network, build in NETWORKS.items():
-        for facts_file in sorted(run_folder(name, network, 0).parent.glob("seed_*/facts.json")):
-            facts, model = json.loads(facts_file.read_text()), build(name, data)
-            model.load_weights(facts_file.with_name("kept.weights.h5"))
-            by_view = probabilities(model, data.x_test, RECIPES[name].views)
-            facts["test_accuracy"] = share_right(by_view[0], data.y_test)
-            facts["test_accuracy_views"] = share_right(by_view.mean(axis=0), data.y_test)
-            print(f"{network}, seed {facts['seed']}: {facts['test_accuracy']:.2%}")
-            rows.append(facts)
-        found = [row["test_accuracy"] for row in rows if row["network"] == network]
-        if found:
-            spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
-            summary[network] = {"runs": len(found), "mean": round(float(np.mean(found)), 5)}
-            summary[network] |= {"standard_deviation": spread and round(spread, 5)}
-            print(f"{network}: {summary[network]}")
+    for facts_file in sorted(run_folder(name, "focalnet", 0).parents[1].glob(f"{name}_*/seed_*/facts.json")):
+        facts = json.loads(facts_file.read_text())
+        model = NETWORKS[facts["network"]](name, data)
+        model.load_weights(facts_file.with_name("kept.weights.h5"))
+        by_view = probabilities(model, data.x_test, RECIPES[name].views)
+        facts["test_accuracy"] = share_right(by_view[0], data.y_test)
+        facts["test_accuracy_views"] = share_right(by_view.mean(axis=0), data.y_test)
+        facts["kind"] = facts_file.parents[1].name.removeprefix(f"{name}_")  # the network, and what else was changed
+        print(f"{facts['kind']}, seed {facts['seed']}: {facts['test_accuracy']:.2%}", flush=True)
+        rows.append(facts)
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        found = [row["test_accuracy"] for row in rows if row["kind"] == kind]
+        spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
+        summary[kind] = {"runs": len(found), "mean": round(float(np.mean(found)), 5)}
+        summary[kind] |= {"standard_deviation": spread and round(spread, 5)}
+        print(f"{kind}: {summary[kind]}")
     report = {"test_command": f"python tools/evaluate.py {name} --runs", "summary": summary, "runs": rows}
     write_text(RESULTS / f"{name}_runs.json", json.dumps(report, indent=2) + "\n")
 

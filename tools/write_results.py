@@ -108,9 +108,10 @@ CARDS = {
 def seeds_row(runs):
     """Mean and spread of the test accuracy over the seeds of a recipe, beside other networks by the same recipe."""
     texts = []
-    for network, row in runs["summary"].items():
+    for kind, row in runs["summary"].items():
+        kind = kind.replace("_", ", ").replace("epochs-", "epochs ")
         spread = f" ± {100 * row['standard_deviation']:.2f}" if row["standard_deviation"] is not None else ""
-        texts.append(f"{network} {100 * row['mean']:.2f}{spread} % ({row['runs']} seed{'s' * (row['runs'] > 1)})")
+        texts.append(f"{kind} {100 * row['mean']:.2f}{spread} % ({row['runs']} seed{'s' * (row['runs'] > 1)})")
     return f"{'; '.join(texts)}, `{runs['test_command']}`"
 
 
