@@ -135,7 +135,8 @@ def weights_card(name, facts, runs, tried):
     if runs:
         rows["seeds, test"] = seeds_row(runs)
     if tried:
-        rows["tried"] = f"{len(tried)} networks were tested before this one: results/{name}_tried.json"
+        count = "1 network was" if len(tried) == 1 else f"{len(tried)} networks were"
+        rows["tried"] = f"{count} tested before this one: results/{name}_tried.json"
     rows |= {"licence": card["licence"], "limits": card["limits"]}
     return "\n".join([f"| {name}.keras | |", "| --- | --- |", *(f"| {row} | {text} |" for row, text in rows.items())])
 
