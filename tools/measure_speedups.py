@@ -26,10 +26,10 @@ from focal_utils import training  # noqa: E402
 from focal_utils.augment import augment_signs  # noqa: E402
 from focal_utils.pipeline import batches  # noqa: E402
 from project_files import ROOT, how_made, write_text  # noqa: E402
-from recipes import LARGER  # noqa: E402
+from recipes import SIGN_NETWORK  # noqa: E402
 
 BATCH, FIRST, STEPS = 128, 4, 24  # images a step, steps before the clock starts, steps timed
-SIGNS = {"input_shape": (32, 32, 3), "classes": 43, "preprocessing": "per_image"} | LARGER
+SIGNS = {"input_shape": (32, 32, 3), "classes": 43, "preprocessing": "per_image"} | SIGN_NETWORK
 WAYS = {  # what differs from the recipe in float32
     "float32": {},
     "bfloat16": {"dtype": "mixed_bfloat16"},

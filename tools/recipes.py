@@ -60,12 +60,11 @@ def mirrored(images):
 
 
 STEM = {"patch_size": 2, "use_conv_embed": True}
+SIGN_NETWORK = STEM | {"embed_dim": 32, "depths": (1, 3, 2), "focal_levels": (3, 2, 1)}
 RECIPES = {
     "gtsrb": Recipe(
         load=fu.load_gtsrb,
-        network=STEM
-        | {"embed_dim": 32, "depths": (1, 3, 2), "focal_levels": (3, 2, 1)}
-        | {"preprocessing": "per_image", "drop_path_rate": 0.1},
+        network=SIGN_NETWORK | {"preprocessing": "per_image", "drop_path_rate": 0.1},
         augment=augment_signs_strongly,
         epochs=24,
         batch_size=128,
