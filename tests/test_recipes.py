@@ -74,7 +74,7 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     assert set(report["summary"]) == {"focalnet", other.parent.name.removeprefix("gtsrb_")}
     assert report["summary"]["focalnet"]["mean"] == pytest.approx(np.mean(found[:2]), abs=1e-5)
     card = write_results.weights_card("gtsrb", facts, report, None)
-    assert "(2 seeds)" in card and f"{100 * facts['test_accuracy']:.2f} %" in card
+    assert f"(2 seeds, {facts['parameters']:,} parameters)" in card and f"{100 * facts['test_accuracy']:.2f} %" in card
 
 
 def test_what_was_tested_before_is_not_forgotten(small, tmp_path, monkeypatch):
