@@ -108,12 +108,12 @@ CARDS = {
 def seeds_row(runs):
     """Mean and spread of the test accuracy over the seeds of a recipe, beside other networks by the same recipe."""
     texts = []
-    parameters = {run.get("kind", run["network"]): run["parameters"] for run in runs["runs"]}
+    parameters = {run["kind"]: run["parameters"] for run in runs["runs"]}
     for kind, row in runs["summary"].items():
         seeds = f"{row['runs']} seed{'s' * (row['runs'] > 1)}, {parameters[kind]:,} parameters"
-        kind = kind.replace("_", ", ").replace("epochs-", "epochs ")
+        kind = kind.replace("_", ", ")
         spread = f" ± {100 * row['standard_deviation']:.2f}" if row["standard_deviation"] is not None else ""
-        texts.append(f"{kind} {100 * row['mean']:.2f}{spread} % ({seeds})")
+        texts.append(f"{kind}: {100 * row['mean']:.2f}{spread} % ({seeds})")
     return f"{'; '.join(texts)}, `{runs['test_command']}`"
 
 
