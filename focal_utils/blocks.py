@@ -177,12 +177,12 @@ class PatchEmbed(keras.layers.Layer):
     """A strided convolution, then LayerNorm: (B, H, W, C) → (B, ⌊H/stride⌋, ⌊W/stride⌋, dim).
 
     The stem (4×4, stride 4) and the downsampling between stages (2×2, stride 2) of Yang et al. 2022, section 4. With
-    `overlap` the windows overlap, as in the large variants: 7×7 for stride 4, 3×3 for stride 2.
+    `overlap` the windows overlap, as in the large variants: 7×7 for stride 4, 3×3 for strides 2 and 1.
 
     Args:
         dim: channels of the output.
         stride: 2, 4, 16, …: the side of a patch in pixels.
-        overlap: overlapping windows; stride 2 or 4 only.
+        overlap: overlapping windows; stride 1, 2 or 4 only.
         pad_to_stride: where a side is no multiple of the stride, fill it up with zeros on the right and at the bottom
             (transformers' FocalNet), instead of leaving the last pixels out (the official code and timm).
         positions: whether a learned vector for each place is added (Dosovitskiy et al. 2021, eq. 1), without which
@@ -193,13 +193,13 @@ class PatchEmbed(keras.layers.Layer):
             `positions` for maps of unknown height or width.
     """
 
-    OVERLAP = {4: (7, 2), 2: (3, 1)}  # stride: kernel size, padding
+    OVERLAP = {4: (7, 2), 2: (3, 1), 1: (3, 1)}  # stride: kernel size, padding
 
     def __init__(self, dim, stride=4, overlap=False, pad_to_stride=False, positions=False, **kwargs):
         super().__init__(**kwargs)
         check_at_least(dim=(dim, 1), stride=(stride, 1))
         if overlap and stride not in self.OVERLAP:
-            raise ValueError(f"stride={stride}: overlapping patch embeddings are defined for strides 2 and 4 only.")
+            raise ValueError(f"stride={stride}: overlapping patch embeddings are defined for strides 1, 2 and 4 only.")
         kernel, before = self.OVERLAP[stride] if overlap else (stride, 0)
         after = kernel - 1 - before if pad_to_stride else before  # with kernel − 1 in all, sides are rounded up
         self.pad = keras.layers.ZeroPadding2D(((before, after), (before, after)), dtype=self.dtype_policy)

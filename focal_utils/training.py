@@ -1,7 +1,8 @@
-"""The training recipe: AdamW with a warm-up and a cosine, a log; how images are changed is in `augment.py`.
+"""The training recipe: the loss, a log, the best epoch kept, and a run that goes on after an interruption.
 
-The recipe follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled
-down to small images. Which images make up a batch is in `pipeline.py`, how a run goes on in `backup.py`.
+It follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled down to
+small images. How weights move is in `optimizers.py`, how images are changed in `augment.py`, which images make up a
+batch in `pipeline.py`, and how a run goes on in `backup.py`.
 """
 
 import csv
@@ -15,6 +16,7 @@ import numpy as np
 from focal_utils.augment import augment_signs
 from focal_utils.backup import Backup
 from focal_utils.environment import accelerators, is_first_process
+from focal_utils.optimizers import make_optimizer
 from focal_utils.paths import whole_file
 from focal_utils.pipeline import batches, in_order
 
@@ -27,36 +29,14 @@ def jit_here():
     return "auto" if keras.backend.backend() == "jax" or accelerators() else False
 
 
-def warmup_cosine(steps, learning_rate):
-    """Learning rates over `steps` steps: up to `learning_rate` in the first tenth, then down to 0 along a cosine."""
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 20,
-        decay_steps=max(1, steps - steps // 10),
-        warmup_target=learning_rate,
-        warmup_steps=max(1, steps // 10),
-    )
+def compile_model(model, steps, label_smoothing=0.05, jit=None, **optimizer):
+    """Compile `model` for `steps` steps of the recipe, cross-entropy on softened labels; returns it.
 
-
-def compile_model(
-    model, steps, learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.05, ema=None, accumulate=1, jit=None
-):
-    """Compile `model` for `steps` steps of the recipe; returns it.
-
-    AdamW with a warm-up over the first tenth and a cosine down to zero, and no weight decay on biases, norms and γ (all
-    that has one axis). With `ema`, a momentum such as 0.998, `train` validates and keeps the weights' moving average.
-    With `accumulate`, weights change once in so many steps, by the mean of their gradients, as with a batch that is so
-    many times larger. Where layers compute in float16, the loss is scaled, so that small gradients do not become 0
-    (Micikevicius et al. 2018, arXiv 1710.03740). `jit` is Keras' `jit_compile`; None leaves it to `jit_here`.
+    Where layers compute in float16, the loss is scaled, so that small gradients do not become 0 (Micikevicius et al.
+    2018, arXiv 1710.03740). `jit` is Keras' `jit_compile`; None leaves it to `jit_here`. `optimizer`: further arguments
+    of `make_optimizer`, learning_rate for one.
     """
-    optimizer = keras.optimizers.AdamW(
-        warmup_cosine(steps, learning_rate),
-        weight_decay=weight_decay,
-        global_clipnorm=5.0,
-        use_ema=ema is not None,
-        ema_momentum=ema or 0.0,
-        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
-    )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
+    optimizer = make_optimizer(model, steps, **optimizer)
     if any(layer.compute_dtype == "float16" for layer in model.layers):  # Keras looks at the model's policy only
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
@@ -169,7 +149,7 @@ def train(
             The last two backups stay there when the run is over: what was trained is in them.
         backup_every: steps between backups within an epoch; None for one after each epoch.
         callbacks: further Keras callbacks.
-        recipe: arguments of `compile_model`.
+        recipe: arguments of `compile_model` and `make_optimizer`.
 
     Raises:
         ValueError: fewer training images than a batch, labels that do not fit the model's outputs, or a backup of

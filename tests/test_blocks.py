@@ -170,10 +170,10 @@ def test_drop_path_rates_that_do_not_fit(rate):
 
 
 @pytest.mark.parametrize("pad_to_stride", [False, True])
-@pytest.mark.parametrize(("stride", "overlap"), [(2, False), (4, False), (16, False), (2, True), (4, True)])
+@pytest.mark.parametrize(("stride", "overlap"), [(2, False), (4, False), (16, False), (1, True), (2, True), (4, True)])
 def test_patch_embedding_sizes(stride, overlap, pad_to_stride):
     """Sides are those that PyTorch's convolution gives: 7×7 stride 4 padding 2, and 3×3 stride 2 padding 1."""
-    kernel, padding = {(2, True): (3, 1), (4, True): (7, 2)}.get((stride, overlap), (stride, 0))
+    kernel, padding = {(1, True): (3, 1), (2, True): (3, 1), (4, True): (7, 2)}.get((stride, overlap), (stride, 0))
     for height, width in ((16, 32), (17, 35), (18, 19), (31, 33)):
         layer = PatchEmbed(5, stride, overlap, pad_to_stride)
         y = layer(random(2, height, width, 3))
@@ -198,7 +198,7 @@ def test_inputs_and_arguments_that_do_not_fit():
         FocalBlock(4, windows=3)
     with pytest.raises(ValueError, match="rank 3"):
         PatchEmbed(4)(random(8, 8, 3))
-    with pytest.raises(ValueError, match="stride=8.*2 and 4"):
+    with pytest.raises(ValueError, match="stride=8.*1, 2 and 4"):
         PatchEmbed(4, 8, overlap=True)
     with pytest.raises(ValueError, match="stride=0"):
         PatchEmbed(4, 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import focal_utils as fu
-from focal_utils import training
+from focal_utils import optimizers, training
 from focal_utils.augment import augment_signs
 
 
@@ -29,7 +29,7 @@ def rows(log):
 
 
 def test_the_rate_warms_up_and_goes_down_to_zero():
-    schedule = training.warmup_cosine(100, 0.01)
+    schedule = optimizers.warmup_cosine(100, 0.01)
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 10, 55, 100)]
     assert rates == pytest.approx([0.0005, 0.01, 0.005, 0], abs=1e-5)
 
@@ -49,10 +49,31 @@ def test_xla_is_on_where_it_helps(backend, devices, jit, monkeypatch):
     assert training.jit_here() == jit
 
 
-def test_only_kernels_decay():
-    model = training.compile_model(network(), 10)
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+def test_only_kernels_decay(optimizer):
+    model = training.compile_model(network(), 10, optimizer=optimizer)
     decays = [model.optimizer._use_weight_decay(variable) for variable in model.trainable_variables]
     assert decays == [len(variable.shape) > 1 for variable in model.trainable_variables]
+
+
+def test_muon_turns_matrices_evenly_and_leaves_the_rest_to_adamw(signs, monkeypatch):
+    monkeypatch.setattr(optimizers, "warmup_cosine", lambda steps, rate: rate)
+    model = training.compile_model(network(), 10, optimizer="muon", learning_rate=0.03, weight_decay=0.0)
+    before = {v.path: keras.ops.convert_to_numpy(v) for v in model.trainable_variables}
+    model.train_on_batch(signs.x_train[:32].astype("float32"), np.eye(43, dtype="float32")[signs.y_train[:32]])
+    moved = {v.path: keras.ops.convert_to_numpy(v) - before[v.path] for v in model.trainable_variables}
+    matrices = [path for path, step in moved.items() if step.ndim == 2 and "head" not in path]
+    assert len(matrices) == 10  # f, h, proj, fc1 and fc2 of two blocks
+    for path in matrices:
+        lengths = np.linalg.svd(moved[path], compute_uv=False) / (0.03 * 0.2 * max(moved[path].shape) ** 0.5)
+        assert np.median(lengths) > 0.5 and lengths.max() < 1.3, path
+    for path in ("stem/proj/kernel", "head/kernel"):  # the first step of Adam is the rate itself, up or down
+        assert np.median(np.abs(moved[path])) == pytest.approx(0.01, rel=0.01), path
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="choose one of 'adamw', 'muon'"):
+        training.compile_model(network(), 10, optimizer="sgd")
 
 
 def test_it_learns_logs_and_keeps_the_best(signs, tmp_path, capsys):
@@ -80,9 +101,10 @@ class PulledPlug(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_ends_where_an_undisturbed_one_does(signs, tmp_path):
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+def test_an_interrupted_run_ends_where_an_undisturbed_one_does(optimizer, signs, tmp_path):
     few = dataclasses.replace(signs, x_train=signs.x_train[:160], y_train=signs.y_train[:160])
-    options = {"augment": augment_signs, "learning_rate": 1e-2, "ema": 0.9}
+    options = {"augment": augment_signs, "optimizer": optimizer, "learning_rate": 1e-2, "ema": 0.9}
 
     def run(name, *callbacks):
         model, place = network(drop_path_rate=0.2), tmp_path / name
@@ -124,7 +146,7 @@ def test_a_worse_epoch_after_an_interruption_does_not_replace_a_better_one(tmp_p
 
 
 def test_accumulated_gradients_are_those_of_a_larger_batch(signs, monkeypatch):
-    monkeypatch.setattr(training, "warmup_cosine", lambda steps, rate: rate)
+    monkeypatch.setattr(optimizers, "warmup_cosine", lambda steps, rate: rate)
     x, y = signs.x_train[:64].astype("float32"), np.eye(43, dtype="float32")[signs.y_train[:64]]
     start = network().get_weights()
 

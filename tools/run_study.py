@@ -2,6 +2,7 @@
 
     python tools/run_study.py comparison        FocalNet, Swin and ViT of equal size, the same recipe, 3 seeds
     python tools/run_study.py ablations         the paper's ablations and the article's two departures, 3 seeds
+    python tools/run_study.py optimizers        one FocalNet trained with AdamW and with Muon, 3 seeds
 
 Learning rates are chosen on validation images: the smallest whose accuracy is within one standard error of the best,
 since a tie is settled by noise and the smaller rate is the safer in a longer training. The test set is read once for
@@ -48,14 +49,14 @@ class Curve(keras.callbacks.Callback):
 
 def work(study, network, course, rate, seed, final):
     """One run in this process; prints its facts as JSON on the last line."""
-    place, batch_size = COURSES[course], 128
+    place, batch_size, recipe = COURSES[course], 128, STUDIES[study].training.get(network, {})
     arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
     data, epochs = place.load(), place.epochs if final else place.grid_epochs
     keras.utils.set_random_seed(seed)
     model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
     curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size, STUDIES[study].points)
     start = time.process_time()  # of this process, so that a pause or other work does not count
-    fu.train(model, data, epochs, batch_size, None, seed, learning_rate=rate, callbacks=[curve])
+    fu.train(model, data, epochs, batch_size, None, seed, learning_rate=rate, callbacks=[curve], **recipe)
     facts = {"network": network, "course": course, "learning_rate": rate, "seed": seed, "epochs": epochs}
     facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model)}
     facts |= {"seconds": round(time.process_time() - start)}

@@ -20,6 +20,8 @@ class Course:
 class Study:
     """Networks, name → arguments of `FocalNet`, all trained by one recipe on the same courses with the same seeds.
 
+    What a study varies of the recipe is in `training`: name → arguments of `make_optimizer`.
+
     With several learning rates, each network's is chosen by validation accuracy after `grid_epochs` epochs.
     """
 
@@ -28,6 +30,7 @@ class Study:
     learning_rates: tuple
     seeds: tuple = (0, 1, 2)
     points: int = 10  # of a run's curve
+    training: dict = dataclasses.field(default_factory=dict)
 
 
 COURSES = {
@@ -70,5 +73,11 @@ STUDIES = {
     "comparison": Study(COMPARISON, ("gtsrb", "bloodcells"), learning_rates=(2e-3, 4e-3, 8e-3, 16e-3, 32e-3)),
     "ablations": Study(
         {name: PLAIN | change for name, change in ABLATIONS.items()}, ("bloodcells",), learning_rates=(4e-3,), points=1
+    ),
+    "optimizers": Study(
+        {"AdamW": PLAIN, "Muon": PLAIN},
+        ("gtsrb", "bloodcells"),
+        learning_rates=(1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3, 128e-3),
+        training={"Muon": {"optimizer": "muon"}},
     ),
 }
