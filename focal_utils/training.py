@@ -29,14 +29,14 @@ def jit_here():
     return "auto" if keras.backend.backend() == "jax" or accelerators() else False
 
 
-def compile_model(model, steps, label_smoothing=0.05, jit=None, **optimizer):
+def compile_model(model, steps, label_smoothing=0.05, jit=None, **recipe):
     """Compile `model` for `steps` steps of the recipe, cross-entropy on softened labels; returns it.
 
     Where layers compute in float16, the loss is scaled, so that small gradients do not become 0 (Micikevicius et al.
-    2018, arXiv 1710.03740). `jit` is Keras' `jit_compile`; None leaves it to `jit_here`. `optimizer`: further arguments
-    of `make_optimizer`, learning_rate for one.
+    2018, arXiv 1710.03740). `jit` is Keras' `jit_compile`; None leaves it to `jit_here`. `recipe`: arguments of
+    `make_optimizer`.
     """
-    optimizer = make_optimizer(model, steps, **optimizer)
+    optimizer = make_optimizer(model, steps, **recipe)
     if any(layer.compute_dtype == "float16" for layer in model.layers):  # Keras looks at the model's policy only
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
