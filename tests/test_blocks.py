@@ -172,7 +172,7 @@ def test_drop_path_rates_that_do_not_fit(rate):
 @pytest.mark.parametrize("pad_to_stride", [False, True])
 @pytest.mark.parametrize(("stride", "overlap"), [(2, False), (4, False), (16, False), (1, True), (2, True), (4, True)])
 def test_patch_embedding_sizes(stride, overlap, pad_to_stride):
-    """Sides are those that PyTorch's convolution gives: 7×7 stride 4 padding 2, and 3×3 stride 2 padding 1."""
+    """Sides are those that PyTorch's convolution gives: 7×7 stride 4 padding 2, and 3×3 strides 2 and 1 padding 1."""
     kernel, padding = {(1, True): (3, 1), (2, True): (3, 1), (4, True): (7, 2)}.get((stride, overlap), (stride, 0))
     for height, width in ((16, 32), (17, 35), (18, 19), (31, 33)):
         layer = PatchEmbed(5, stride, overlap, pad_to_stride)

@@ -27,6 +27,7 @@ def small(tmp_path, monkeypatch):
         epochs=2,
         batch_size=64,
         enrich=lambda data: data,
+        seeds=(0, 1),
     )
     for folder in ("weights", "results"):
         (tmp_path / "data" / folder).mkdir(parents=True)
@@ -39,7 +40,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", "--seeds", "0", "1"])
+    monkeypatch.setattr("sys.argv", ["train.py", "gtsrb"])
     train.main()
     runs = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("data/cache/runs/*/*/facts.json"))]
     assert [run["seed"] for run in runs] == [0, 1] and all(run["seconds"] >= 0 for run in runs)

@@ -1,7 +1,7 @@
-"""Train a network by its recipe (recipes.py), with one seed or several, and ship the best as data/weights/<name>.keras.
+"""Train a network by its recipe (recipes.py), with the recipe's seeds, and ship the best as data/weights/<name>.keras.
 
     python tools/train.py gtsrb
-    python tools/train.py breastmnist --seeds 0 1 2 3 4
+    python tools/train.py bloodcells --seeds 0                 other seeds than the recipe's; ships their best
     python tools/train.py bloodcells --network resnet18        the same recipe for another network; ships nothing
     python tools/train.py gtsrb --precision mixed_float16      another precision, on a GPU; ships nothing
 
@@ -70,6 +70,7 @@ def train_one(name, seed, data, options):
         "seed": seed,
         "epochs": epochs,
         "precision": options.precision,
+        "training": recipe.training | changes(options),
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
     }
@@ -117,7 +118,7 @@ def ship(name, facts, data):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=list(RECIPES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
     parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
     parser.add_argument(
@@ -138,7 +139,7 @@ def main():
     data = recipe.load()
     print(data, flush=True)
     runs = []
-    for seed in options.seeds:
+    for seed in options.seeds or recipe.seeds:
         print(f"{options.network}, seed {seed}", flush=True)
         runs.append(train_one(options.name, seed, data, options))
         print(f"validation accuracy {runs[-1]['validation_accuracy']:.4f}", flush=True)

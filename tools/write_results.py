@@ -90,7 +90,7 @@ CARDS = {
     "bloodcells": {
         "kinds": "8 kinds of blood cell, raw 28×28 images",
         "data": "the blood cells (Acevedo et al. 2020, CC BY 4.0)",
-        "chosen": "validation images chose the epoch",
+        "chosen": "validation images chose the epoch and the seed",
         "licence": "MIT, as the code; trained on images under CC BY 4.0",
         "limits": "single cells of healthy donors, one laboratory, one stain; five test images stand in training too; "
         "not for clinical use",
