@@ -33,6 +33,7 @@ class Recipe:
     keep: str = "best"  # the epoch with the best validation accuracy, or "last", the last epoch
     enrich: Callable[[ImageSet], ImageSet] = lambda data: data  # before training, training images only
     seeds: tuple = (0,)  # of the runs of which the best on validation ships
+    choose: str = "validation_accuracy"  # what "best" means there: a fact of the run
 
 
 def enrich_signs(data):

@@ -4,10 +4,12 @@
     python tools/train.py bloodcells --seeds 0                 other seeds than the recipe's; ships their best
     python tools/train.py bloodcells --network resnet18        the same recipe for another network; ships nothing
     python tools/train.py gtsrb --precision mixed_float16      another precision, on a GPU; ships nothing
+    python tools/train.py gtsrb --optimizer muon --learning-rate 0.01 --epochs 12          another way; ships nothing
 
-Everything is chosen by validation: the epoch where the recipe says so, and the seed. The test set is not read here but
-by tools/evaluate.py. A run that was killed, at whatever moment, goes on from its last backup when the same command is
-given again, and ends as it would have ended; seeds that are done are not trained again.
+Everything is chosen on validation images: the epoch where the recipe says so, and the seed by the figure that the
+recipe names. The test set is not read here but by tools/evaluate.py. A run that was killed, at whatever moment, goes
+on from its last backup when the same command is given again, and ends as it would have ended; seeds that are done are
+not trained again.
 """
 
 import argparse
@@ -20,20 +22,31 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from keras import ops  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
+from focal_utils.optimizers import OPTIMIZERS  # noqa: E402
 from project_files import ROOT, how_made, write_text  # noqa: E402
 from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
 RESULTS = ROOT / "data" / "results"
 
 
-def validate(model, data):
-    """Accuracy and cross-entropy on the validation images, as numbers for a JSON file."""
+def harder(images, augment, copies=4):
+    """Copies of images (N, H, W, channels), each changed anew as in training: (copies · N, H, W, channels)."""
+    starts = range(0, len(images), 512)
+    changed = [augment(images[at : at + 512], (copy, at)) for copy in range(copies) for at in starts]
+    return np.concatenate([ops.convert_to_numpy(batch) for batch in changed])
+
+
+def validate(model, data, augment):
+    """Accuracy and cross-entropy on the validation images, and accuracy on augmented ones, as numbers for JSON."""
     logits = fu.predict(model, data.x_val)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(data.y_val, logits)
-    right = np.mean(logits.argmax(-1) == data.y_val)
-    return {"validation_accuracy": round(float(right), 5), "validation_loss": round(float(loss), 5)}
+    harder_right = fu.predict(model, harder(data.x_val, augment)).argmax(-1).reshape(-1, len(data.y_val)) == data.y_val
+    facts = {"validation_accuracy": np.mean(logits.argmax(-1) == data.y_val), "validation_loss": loss}
+    facts |= {"augmented_validation_accuracy": np.mean(harder_right)}
+    return {name: round(float(value), 5) for name, value in facts.items()}
 
 
 def train_one(name, seed, data, options):
@@ -71,10 +84,11 @@ def train_one(name, seed, data, options):
         "epochs": epochs,
         "precision": options.precision,
         "training": recipe.training | changes(options),
+        "keep": recipe.keep,
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
     }
-    facts |= validate(model, data)
+    facts |= validate(model, data, recipe.augment)
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(folder / "backup")
     return facts
@@ -83,7 +97,8 @@ def train_one(name, seed, data, options):
 def changes(options):
     """What the command line changes of the recipe's training: arguments of `compile_model`."""
     jit = {"auto": None, "on": True, "off": False}[options.xla]
-    given = {"accumulate": options.accumulate, "ema": options.ema, "jit": jit}
+    given = {"optimizer": options.optimizer, "learning_rate": options.learning_rate}
+    given |= {"accumulate": options.accumulate, "ema": options.ema, "jit": jit}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -121,6 +136,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
     parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), help="instead of the recipe's; ships nothing")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="instead of the recipe's; ships nothing")
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
@@ -142,8 +159,8 @@ def main():
     for seed in options.seeds or recipe.seeds:
         print(f"{options.network}, seed {seed}", flush=True)
         runs.append(train_one(options.name, seed, data, options))
-        print(f"validation accuracy {runs[-1]['validation_accuracy']:.4f}", flush=True)
-    chosen = max(runs, key=lambda run: (run["validation_accuracy"], -run["validation_loss"]))
+        print(f"{recipe.choose} {runs[-1][recipe.choose]:.4f}", flush=True)
+    chosen = max(runs, key=lambda run: (run[recipe.choose], -run["validation_loss"]))
     if variant(options) == "focalnet":
         ship(options.name, chosen, data)
     print(json.dumps(chosen, indent=2))
