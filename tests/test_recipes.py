@@ -56,12 +56,13 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
 
     policy = keras.config.dtype_policy()
     try:
-        flags = ["--precision=mixed_bfloat16", "--optimizer=muon", "--accumulate=2", "--xla=off", "--backup-every=3"]
-        monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", *flags])
+        flags = "--precision=mixed_bfloat16 --optimizer=muon --accumulate=2 --ema=0.9 --xla=off --backup-every=3"
+        monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", *flags.split()])
         train.main()  # another training: in a folder of its own, and nothing is shipped
     finally:
         keras.config.set_dtype_policy(policy)
-    other = tmp_path / "data/cache/runs/gtsrb_focalnet_mixed_bfloat16_optimizer-muon_accumulate-2_jit-False/seed_0"
+    changed = "mixed_bfloat16_optimizer-muon_accumulate-2_ema-0.9_jit-False"
+    other = tmp_path / f"data/cache/runs/gtsrb_focalnet_{changed}/seed_0"
     assert json.loads((other / "facts.json").read_text())["precision"] == "mixed_bfloat16"
     assert not (other / "backup").exists()
     assert shipped == json.loads((tmp_path / "data" / "results" / "gtsrb.json").read_text())

@@ -32,20 +32,21 @@ from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 RESULTS = ROOT / "data" / "results"
 
 
-def harder(images, augment, copies=4):
-    """Copies of images (N, H, W, channels), each changed anew as in training: (copies · N, H, W, channels)."""
+def harder(images, labels, augment, copies=4):
+    """Copies of images (N, H, W, channels), each changed anew as in training, and their labels: copies · N of both."""
     starts = range(0, len(images), 512)
     changed = [augment(images[at : at + 512], (copy, at)) for copy in range(copies) for at in starts]
-    return np.concatenate([ops.convert_to_numpy(batch) for batch in changed])
+    return np.concatenate([ops.convert_to_numpy(batch) for batch in changed]), np.tile(labels, copies)
 
 
 def validate(model, data, augment):
     """Accuracy and cross-entropy on the validation images, and accuracy on augmented ones, as numbers for JSON."""
     logits = fu.predict(model, data.x_val)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(data.y_val, logits)
-    harder_right = fu.predict(model, harder(data.x_val, augment)).argmax(-1).reshape(-1, len(data.y_val)) == data.y_val
-    facts = {"validation_accuracy": np.mean(logits.argmax(-1) == data.y_val), "validation_loss": loss}
-    facts |= {"augmented_validation_accuracy": np.mean(harder_right)}
+    facts = {
+        "validation_accuracy": np.mean(logits.argmax(-1) == data.y_val),
+        "validation_loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)(data.y_val, logits),
+        "augmented_validation_accuracy": fu.accuracy(model, *harder(data.x_val, data.y_val, augment)),
+    }
     return {name: round(float(value), 5) for name, value in facts.items()}
 
 
