@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import focal_utils as fu
 import recipes
 import train
 import write_results
+from focal_utils.geometry import map_geometry
 from peers import resnet18, stock_focalnet
 from project_files import write_text
 
@@ -57,11 +59,11 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     policy = keras.config.dtype_policy()
     try:
         flags = "--precision=mixed_bfloat16 --optimizer=muon --accumulate=2 --ema=0.9 --xla=off --backup-every=3"
-        monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", *flags.split()])
+        monkeypatch.setattr("sys.argv", ["train.py", "gtsrb", "--keep=best", *flags.split()])
         train.main()  # another training: in a folder of its own, and nothing is shipped
     finally:
         keras.config.set_dtype_policy(policy)
-    changed = "mixed_bfloat16_optimizer-muon_accumulate-2_ema-0.9_jit-False"
+    changed = "mixed_bfloat16_optimizer-muon_accumulate-2_ema-0.9_jit-False_keep-best"
     other = tmp_path / f"data/cache/runs/gtsrb_focalnet_{changed}/seed_0"
     assert json.loads((other / "facts.json").read_text())["precision"] == "mixed_bfloat16"
     assert not (other / "backup").exists()
@@ -75,6 +77,10 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     found = [run["test_accuracy"] for run in report["runs"]]
     assert facts["test_accuracy"] in found and report["summary"]["focalnet"]["runs"] == 2
     assert set(report["summary"]) == {"focalnet", other.parent.name.removeprefix("gtsrb_")}
+    assert report["runs"][-1]["keep"] == "best" and all(
+        run[f"validation_{run['keep']}_epoch"] == pytest.approx(run["validation_accuracy"], abs=1e-4)
+        for run in report["runs"][:2]
+    )
     assert report["summary"]["focalnet"]["mean"] == pytest.approx(np.mean(found[:2]), abs=1e-5)
     card = write_results.weights_card("gtsrb", facts, report, None)
     assert f"(2 seeds, {facts['parameters']:,} parameters)" in card and f"{100 * facts['test_accuracy']:.2f} %" in card
@@ -105,6 +111,14 @@ def test_views_are_of_the_same_images():
 def test_networks_stay_within_a_million_parameters(name):
     shapes = {"gtsrb": ((32, 32, 3), 43), "bloodcells": ((28, 28, 3), 8), "breastmnist": ((28, 28, 1), 2)}
     assert fu.FocalNet(*shapes[name], **recipes.RECIPES[name].network).count_params() <= 1_000_000
+
+
+def test_the_network_with_four_stages_reads_every_pixel_and_is_as_large():
+    data = types.SimpleNamespace(image_shape=(32, 32, 3), num_classes=43)
+    own, finer = (recipes.NETWORKS[name]("gtsrb", data) for name in ("focalnet", "four-stages"))
+    strides = [[place.stride for place in map_geometry(model).values()] for model in (own, finer)]
+    assert strides == [[2, 4, 4, 4, 8, 8], [1, 2, 4, 4, 4, 8, 8]]
+    assert finer.count_params() == pytest.approx(own.count_params(), rel=0.02)
 
 
 def test_peers_are_what_they_say():

@@ -53,7 +53,7 @@ def validate(model, data, augment):
 def train_one(name, seed, data, options):
     """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json."""
     recipe, network, folder = RECIPES[name], options.network, run_folder(name, variant(options), seed)
-    epochs = options.epochs or recipe.epochs
+    epochs, keep = options.epochs or recipe.epochs, options.keep or recipe.keep
     if (folder / "facts.json").exists():
         return json.loads((folder / "facts.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def train_one(name, seed, data, options):
         backup_every=options.backup_every,
         **recipe.training | changes(options),
     )
-    if recipe.keep == "best":
+    if keep == "best":
         model.load_weights(best)
     model.save_weights(kept)
     with open(folder / "log.csv", newline="") as file:
@@ -85,7 +85,7 @@ def train_one(name, seed, data, options):
         "epochs": epochs,
         "precision": options.precision,
         "training": recipe.training | changes(options),
-        "keep": recipe.keep,
+        "keep": keep,
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
     }
@@ -106,8 +106,9 @@ def changes(options):
 def variant(options):
     """The name of what is trained: the network, and what is not as the recipe has it."""
     other = [options.precision] if options.precision != "float32" else []
-    other += [f"{name}-{value}" for name, value in changes(options).items()]
+    other += [f"{name.replace('_', '-')}-{value}" for name, value in changes(options).items()]
     other += [f"epochs-{options.epochs}"] if options.epochs else []
+    other += [f"keep-{options.keep}"] if options.keep else []
     return "_".join([options.network, *other])
 
 
@@ -137,6 +138,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
     parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
+    parser.add_argument("--keep", choices=("best", "last"), help="which epoch, instead of the recipe's; ships nothing")
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), help="instead of the recipe's; ships nothing")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="instead of the recipe's; ships nothing")
     parser.add_argument(
