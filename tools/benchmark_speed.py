@@ -41,7 +41,7 @@ class Runner(Worker):
 
     def __init__(self, task, name, backend):
         command = [sys.executable, __file__, "--worker", task, name]
-        super().__init__(name, command, {"KERAS_BACKEND": backend or "tensorflow"})
+        super().__init__(name, command, {"KERAS_BACKEND": backend})
         self.first = self.ask(1)
         self.steps = max(1, round(ENOUGH / min(self.ask(1), self.ask(1))))
         self.turns = []

@@ -32,11 +32,14 @@ TASKS = {"forward": Task(8, 224, 1000, TINY), "training": Task(128, 32, 43, SMAL
 
 
 class Contender(NamedTuple):
-    """`build(task)` gives the step; `modules` have to be installed; `backend` is Keras', if it is Keras."""
+    """`build(task)` gives the step; `modules` have to be installed; `backend` is Keras' in the contender's process.
+
+    Peers of PyTorch's run beside Keras on PyTorch: with TensorFlow in the same process, torchvision ended it.
+    """
 
     build: object
     modules: tuple
-    backend: str | None = None
+    backend: str
 
 
 def keras_forward(task, model, jit=False):
@@ -153,11 +156,11 @@ def contenders(task):
             partial(stock, step), ("tensorflow",), "tensorflow"
         ),
         "stock Keras layers, TensorFlow, XLA": Contender(partial(stock, step, jit=True), ("tensorflow",), "tensorflow"),
-        "timm FocalNet, PyTorch eager": Contender(timm_focalnet, ("torch", "timm")),
-        "transformers FocalNet, PyTorch eager": Contender(transformers_focalnet, ("torch", "transformers")),
+        "timm FocalNet, PyTorch eager": Contender(timm_focalnet, ("torch", "timm"), "torch"),
+        "transformers FocalNet, PyTorch eager": Contender(transformers_focalnet, ("torch", "transformers"), "torch"),
     }
     if task == "forward":
         for name in ("ConvNeXtTiny", "MobileNetV3Large"):
             build = partial(application, step, name=name)
             found[f"Keras {name}, TensorFlow"] = Contender(build, ("tensorflow",), "tensorflow")
-    return found | {PRODUCT: Contender(matrix_product, ("tensorflow",))}
+    return found | {PRODUCT: Contender(matrix_product, ("tensorflow",), "tensorflow")}
