@@ -119,6 +119,8 @@ def test_the_network_with_four_stages_reads_every_pixel_and_is_as_large():
     strides = [[place.stride for place in map_geometry(model).values()] for model in (own, finer)]
     assert strides == [[2, 4, 4, 4, 8, 8], [1, 2, 4, 4, 4, 8, 8]]
     assert finer.count_params() == pytest.approx(own.count_params(), rel=0.02)
+    with pytest.raises(ValueError, match="bloodcells has patches of 1 pixels, not 2"):
+        recipes.NETWORKS["four-stages"]("bloodcells", data)
 
 
 def test_peers_are_what_they_say():

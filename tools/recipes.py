@@ -109,10 +109,19 @@ def focalnet(name, data):
 
 
 def four_stages(name, data):
-    """The recipe's network, its patches two pixels wide, behind one more stage: of half the width, on every pixel."""
+    """The recipe's network, its patches two pixels wide, behind one more stage: of half the width, on every pixel.
+
+    Raises:
+        ValueError: the recipe's network reads every pixel already.
+    """
     network = RECIPES[name].network
-    finer = {"patch_size": 1, "embed_dim": network["embed_dim"] // 2, "depths": (1, *network["depths"])}
-    finer |= {"focal_levels": (2, *network["focal_levels"])}
+    if network["patch_size"] != 2:
+        raise ValueError(
+            f"The network of {name} has patches of {network['patch_size']} pixels, not 2: leave it as it is."
+        )
+    levels = np.broadcast_to(network["focal_levels"], len(network["depths"])).tolist()
+    finer = {"patch_size": 1, "embed_dim": network["embed_dim"] // 2}
+    finer |= {"depths": (1, *network["depths"]), "focal_levels": (2, *levels)}
     return fu.FocalNet(data.image_shape, data.num_classes, name=name, **network | finer)
 
 
