@@ -9,7 +9,6 @@ data/results/<name>_runs.json. Needs the data: FOCAL_DATA_DIR, the cache, or a d
 """
 
 import argparse
-import csv
 import json
 import os
 
@@ -59,13 +58,6 @@ def evaluate_shipped(name, data):
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
 
-def by_epochs(log):
-    """Validation accuracy of the best and of the last epoch in the log of a run."""
-    with open(log, newline="") as file:
-        found = [round(float(row["val_accuracy"]), 5) for row in csv.DictReader(file)]
-    return {"validation_best_epoch": max(found), "validation_last_epoch": found[-1]}
-
-
 def evaluate_runs(name, data):
     """Test the networks of all finished runs of a recipe: a row for each, mean and spread for each kind of run."""
     rows, summary = [], {}
@@ -74,7 +66,6 @@ def evaluate_runs(name, data):
         model = NETWORKS[facts["network"]](name, data)
         model.load_weights(facts_file.with_name("kept.weights.h5"))
         by_view = probabilities(model, data.x_test, RECIPES[name].views)
-        facts |= by_epochs(facts_file.with_name("log.csv"))
         facts["test_accuracy"] = share_right(by_view[0], data.y_test)
         facts["test_accuracy_views"] = share_right(by_view.mean(axis=0), data.y_test)
         facts["kind"] = facts_file.parents[1].name.removeprefix(f"{name}_")  # the network, and what else was changed

@@ -78,8 +78,9 @@ def train_one(name, seed, data, options):
         model.load_weights(best)
     model.save_weights(kept)
     with open(folder / "log.csv", newline="") as file:
-        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
-    facts = how_made(seconds) | {
+        epochs_run = list(csv.DictReader(file))
+    by_epoch = [round(float(row["val_accuracy"]), 5) for row in epochs_run]
+    facts = how_made(sum(float(row["seconds"]) for row in epochs_run)) | {
         "network": network,
         "seed": seed,
         "epochs": epochs,
@@ -90,6 +91,7 @@ def train_one(name, seed, data, options):
         "parameters": model.count_params(),
     }
     facts |= validate(model, data, recipe.augment)
+    facts |= {"validation_best_epoch": max(by_epoch), "validation_last_epoch": by_epoch[-1]}
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(folder / "backup")
     return facts
