@@ -42,7 +42,7 @@ test-browser: env-dev  ## the explorer in a real JupyterLab and a real Chromium 
 
 parity:  ## every variant against timm and transformers, live: logits, feature maps, names (installs PyTorch)
 	@bash tools/env.sh $(PARITY_ENV) requirements.txt requirements-parity.txt
-	$(PARITY_ENV)/bin/python -m pytest parity -o addopts= -s $(ARGS)
+	$(PARITY_ENV)/bin/python -m pytest tests/live -o addopts= -s $(ARGS)
 
 # OMP_WAIT_POLICY: PyTorch's threads otherwise spin while they wait, which made training 12 times slower beside other work.
 test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTorch (installs JAX and PyTorch)
@@ -58,7 +58,7 @@ test-backends:  ## unit tests and notebooks 01 to 07 on TensorFlow, JAX and PyTo
 
 test-exports:  ## exports reloaded without focal_utils: SavedModel, LiteRT (float32, int8), ONNX (installs their runtimes)
 	@bash tools/env.sh $(EXPORTS_ENV) requirements.txt requirements-export.txt
-	$(EXPORTS_ENV)/bin/python -m pytest tests/test_exporting.py -o addopts= --import-mode=importlib -rs $(ARGS)
+	$(EXPORTS_ENV)/bin/python -m pytest tests/package/test_exports.py -o addopts= --import-mode=importlib -rs $(ARGS)
 
 test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
 	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt

@@ -1,26 +1,140 @@
-"""Focal modulation in Keras 3: layers, models, data and the tools of the notebook series."""
+"""Focal modulation in Keras 3: layers, models, data and the tools of the notebook series.
 
-from focal_utils import article, augment, figures, statistics, training
-from focal_utils.attention import SelfAttention, WindowedAttention
-from focal_utils.backbone import decode_predictions, feature_maps, freeze, preprocess_input
-from focal_utils.blocks import DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
-from focal_utils.checkpoints import load_trained
-from focal_utils.costs import count_macs, count_parameters, layer_costs
-from focal_utils.datasets import load_blood_cells, load_gtsrb, load_medmnist, load_photos
-from focal_utils.downloads import DamagedData, DataNotFound
-from focal_utils.environment import check_environment
-from focal_utils.exercises import check
-from focal_utils.explorer import GateExplorer
-from focal_utils.exporting import export_model
-from focal_utils.figures import show
-from focal_utils.gtsrb import GTSRB_CLASSES
-from focal_utils.imagesets import ImageSet
-from focal_utils.layers import FocalModulation, FocalParts, GatedAggregation, HierarchicalContext, gelu
-from focal_utils.measuring import Measurement, measure
-from focal_utils.models import VARIANTS, FocalNet, focalnet
-from focal_utils.paths import data_folder
-from focal_utils.peers import LoadReport, load_checkpoint, peer_weights
-from focal_utils.signs import render_sign, render_signs
-from focal_utils.tracing import impulse_response, impulse_width, trace
-from focal_utils.training import accuracy, predict, train
-from focal_utils.weights import load_weights
+Layers and networks are there at once, so that Keras knows them when it loads a file. All else, the explorer, figures,
+exercises, is imported when it is first asked for.
+"""
+
+from importlib import import_module
+
+from focal_utils import layers, models
+
+# The public names, and the subject that each lives in.
+PUBLIC = {
+    "data": (
+        "GTSRB_CLASSES",
+        "ImageSet",
+        "MIRRORED",
+        "RENDERED_CLASSES",
+        "TEST_COUNTS",
+        "TRAIN_COUNTS",
+        "load_blood_cells",
+        "load_gtsrb",
+        "load_medmnist",
+        "load_photos",
+        "render_sign",
+        "render_signs",
+        "sign_at",
+        "silhouette",
+    ),
+    "errors": (
+        "DamagedData",
+        "DataNotFound",
+        "check_choice",
+    ),
+    "exercises": (
+        "check",
+    ),
+    "explorer": (
+        "GateExplorer",
+    ),
+    "figures": (
+        "show",
+    ),
+    "files": (
+        "cache_folder",
+        "data_folder",
+        "load_results",
+    ),
+    "layers": (
+        "DropPath",
+        "FocalBlock",
+        "FocalModulation",
+        "FocalParts",
+        "GatedAggregation",
+        "HierarchicalContext",
+        "LayerScale",
+        "Mlp",
+        "PatchEmbed",
+        "SelfAttention",
+        "WindowedAttention",
+        "aggregate",
+        "contextualize",
+        "gelu",
+        "layer_norm",
+        "serializable",
+    ),
+    "machine": (
+        "check_environment",
+        "jit_here",
+    ),
+    "measuring": (
+        "Measurement",
+        "measure",
+    ),
+    "models": (
+        "VARIANTS",
+        "FocalNet",
+        "count_macs",
+        "count_parameters",
+        "decode_predictions",
+        "feature_maps",
+        "focalnet",
+        "freeze",
+        "layer_costs",
+        "preprocess_input",
+    ),
+    "tracing": (
+        "impulse_response",
+        "impulse_width",
+        "map_geometry",
+        "trace",
+    ),
+    "training": (
+        "OPTIMIZERS",
+        "accuracy",
+        "augment",
+        "predict",
+        "train",
+    ),
+    "weights": (
+        "FAMILIES",
+        "LoadReport",
+        "export_model",
+        "load_checkpoint",
+        "load_pretrained",
+        "load_trained",
+        "load_weights",
+        "peer_name",
+        "peer_weights",
+    ),
+}
+# Subjects that are public as a whole. Notebook 07 calls tracing "probing": it asks what a trace means.
+SUBJECTS = {
+    "article": "article",
+    "figures": "figures",
+    "layers": "layers",
+    "models": "models",
+    "probing": "tracing",
+    "statistics": "statistics",
+    "tracing": "tracing",
+    "training": "training",
+}
+WHERE = {name: subject for subject, names in PUBLIC.items() for name in names}
+
+__all__ = sorted([*WHERE, *SUBJECTS])
+
+
+def __getattr__(name):
+    """A public name, imported when it is first asked for (PEP 562)."""
+    if name in SUBJECTS:
+        value = import_module(f"focal_utils.{SUBJECTS[name]}")
+    elif name in WHERE:
+        value = getattr(import_module(f"focal_utils.{WHERE[name]}"), name)
+    else:
+        raise AttributeError(f"focal_utils has no {name!r}; its public names are in focal_utils.__all__.")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from focal_utils.layers.focal import level_names
+
 SIGNED, AMOUNT = "RdBu_r", "viridis"
 
 
@@ -77,11 +79,6 @@ def heat(ax, values, title=None, limit=None, signed=False):
     if title is not None:
         ax.set_title(title, fontsize=9)
     return drawn
-
-
-def level_names(levels, total):
-    """Names for gates and contexts: "level 1" … and, where there is one more than focal levels, "global"."""
-    return [f"level {level + 1}" if level < levels else "global" for level in range(total)]
 
 
 def gate_maps(images, gates, names=None):
@@ -214,13 +211,6 @@ def interval_rows(rows, xlabel, reference=None):
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
     ax.grid(alpha=0.3, axis="x")
     return figure
-
-
-def confusion_matrix(labels, predictions, classes):
-    """Counts (classes, classes): row the true class, column the predicted one."""
-    counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (np.asarray(labels), np.asarray(predictions)), 1)
-    return counts
 
 
 def confusion_figure(counts, log=True):

@@ -17,6 +17,6 @@ def tensors_are_arrays(monkeypatch):
 DOUBLE = pytest.param(
     "float64",
     marks=pytest.mark.skipif(
-        keras.backend.backend() == "jax", reason="JAX has float64 only when asked; tests/test_backends.py asks"
+        keras.backend.backend() == "jax", reason="JAX has float64 only when asked; tests/package/test_backends.py asks"
     ),
 )

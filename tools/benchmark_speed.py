@@ -16,9 +16,9 @@ import sys
 import time
 from importlib.metadata import version
 
-from focal_utils.processes import Worker, serve
-from project_files import ROOT, how_made, write_text
-from speed_contenders import PRODUCT, PRODUCT_OPERATIONS, TASKS, contenders
+from focal_utils.measuring import Worker, serve
+from parts.contenders import PRODUCT, PRODUCT_OPERATIONS, TASKS, contenders
+from parts.files import ROOT, how_made, write_text
 
 ENOUGH = 0.7  # seconds: a turn is as many steps as take about as long
 

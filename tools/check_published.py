@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 import focal_utils as fu
-from focal_utils.downloads import fetch
-from focal_utils.paths import cache_folder
+from focal_utils.files import cache_folder, fetch
 
 PHOTO = "http://images.cocodataset.org/val2017/000000039769.jpg"
 TOLERANCE = 1e-4

@@ -4,7 +4,7 @@
     python tools/evaluate.py bloodcells --runs      every run that tools/train.py has finished, seed by seed
 
 The first writes every prediction to data/results/<name>_test.npz (y_true, y_pred, confidence) and the accuracy, alone
-and averaged over views (`views` in recipes.py), into data/results/<name>.json; the second writes
+and averaged over views (`views` in parts/recipes.py), into data/results/<name>.json; the second writes
 data/results/<name>_runs.json. Needs the data: FOCAL_DATA_DIR, the cache, or a download.
 """
 
@@ -19,8 +19,8 @@ from keras import ops  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
 from focal_utils.statistics import wilson  # noqa: E402
-from project_files import ROOT, write_text  # noqa: E402
-from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
+from parts.files import ROOT, write_text  # noqa: E402
+from parts.recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
 RESULTS = ROOT / "data" / "results"
 

@@ -5,7 +5,7 @@
 Logits are compared with those of the model in this process on all test images; accuracy is of the largest logit. The
 int8 files are made by Keras' `model.export(format="litert", …)` with the options of TensorFlow's converter
 (`focal_utils.exporting`): post-training quantization, on training images drawn by seed 0. Times are processor time of
-one thread; the formats take turns, each in its process (run_exported.py), and the median over rounds is kept. Writes
+one thread; the formats take turns, each in its process (parts/exported.py), and the median over rounds is kept. Writes
 data/results/exports.json. Without the data (GTSRB only) rendered signs are compared, and nothing is written there.
 """
 
@@ -24,13 +24,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from focal_utils.exporting import export_model  # noqa: E402
-from focal_utils.processes import Worker  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
-from recipes import RECIPES  # noqa: E402
+from focal_utils.measuring import Worker  # noqa: E402
+from focal_utils.weights import export_model  # noqa: E402
+from parts.files import ROOT, how_made, write_text  # noqa: E402
+from parts.recipes import RECIPES  # noqa: E402
 
 RESULTS = ROOT / "data" / "results" / "exports.json"
-RUNNER = ROOT / "tools" / "run_exported.py"
+RUNNER = ROOT / "tools" / "parts" / "exported.py"
 FORMATS = {  # name of the format: end of the file's name, quantization
     "Keras": (".keras", None),
     "SavedModel": ("", None),
@@ -77,7 +77,7 @@ def size(path):
 
 
 def reader(path):
-    """The process that runs an exported file, `run_exported.py`."""
+    """The process that runs an exported file, `parts/exported.py`."""
     return Worker(path.name, [sys.executable, "-I", str(RUNNER), str(path)], {"CUDA_VISIBLE_DEVICES": "-1"})
 
 

@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
-from project_files import ROOT, how_made, write_text  # noqa: E402
+from parts.files import ROOT, how_made, write_text  # noqa: E402
 from train_distributed import WAYS, run  # noqa: E402
 
 RESULTS = ROOT / "data" / "results" / "killed_runs.json"

@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from project_files import ROOT  # noqa: E402
+from parts.files import ROOT  # noqa: E402
 
 
 def main():

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import nbformat
 
-from project_files import ROOT, notebooks
+from parts.files import ROOT, notebooks
 from write_links import BADGE, colab_link, repository_address
 
 SOURCE = ROOT / "build" / "site-source"

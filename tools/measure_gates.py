@@ -21,18 +21,20 @@ import numpy as np  # noqa: E402
 from rich.progress import track  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from focal_utils import probing, statistics  # noqa: E402
-from focal_utils.geometry import map_geometry  # noqa: E402
-from focal_utils.signs import RENDERED_CLASSES  # noqa: E402
-from focal_utils.tracing import run  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
+from focal_utils import statistics, tracing  # noqa: E402
+from focal_utils.data import RENDERED_CLASSES  # noqa: E402
+from focal_utils.tracing import (
+    map_geometry,  # noqa: E402
+    run,  # noqa: E402
+)
+from parts.files import ROOT, how_made, write_text  # noqa: E402
 
 SCALES = [0.3, 0.37, 0.44, 0.51, 0.58, 0.65, 0.72, 0.79, 0.86, 0.93]  # the sign's diameter over the picture's side
 POSES = 4  # of each class, at every size or place
 PLACES = [(x, y) for y in (0.28, 0.72) for x in (0.28, 0.72)]  # the sign's centre, shares of the side
 MOVED_SCALE = 0.4
 FEW = 5  # untrained networks that all test photographs go through; everything else goes through all of them
-AMOUNTS = {"contribution": probing.contributions, "gate": lambda trace: np.abs(trace.gates)}
+AMOUNTS = {"contribution": tracing.contributions, "gate": lambda trace: np.abs(trace.gates)}
 
 
 def estimate(values):
@@ -53,7 +55,7 @@ def against(trained, untrained):
 
 def size_curves(model, images, masks):
     """The mean winning level on signs of growing size: amount → block → (classes · poses, sizes)."""
-    found = {name: probing.winners(model, images, masks, amount) for name, amount in AMOUNTS.items()}
+    found = {name: tracing.winners(model, images, masks, amount) for name, amount in AMOUNTS.items()}
     return {
         name: {block: values.reshape(-1, len(SCALES)) for block, values in blocks.items()}
         for name, blocks in found.items()
@@ -72,12 +74,12 @@ def measure_sizes(model, untrained):
     for label in track(RENDERED_CLASSES, "a  rendering signs of growing size"):
         for pose in range(POSES):
             images += [fu.render_sign(label, side, scale, pose) for scale in SCALES]
-            masks += [probing.silhouette(label, side, scale, pose) for scale in SCALES]
+            masks += [fu.silhouette(label, side, scale, pose) for scale in SCALES]
     images, masks = np.stack(images), np.stack(masks)
     networks = track([model, *untrained], "a  winning levels, network by network")
     curves, *others = [size_curves(network, images, masks) for network in networks]
     blocks = {}
-    for block in probing.gate_names(model):
+    for block in tracing.gate_names(model):
         blocks[block] = {}
         for amount in AMOUNTS:
             rhos = [by_class(statistics.rank_correlation(np.broadcast_to(SCALES, c.shape), c))
@@ -99,32 +101,32 @@ def measure_sizes(model, untrained):
 
 def edits(model, means):
     """Every change of gates that is tested: (what, block or "all", gate or "all", edit)."""
-    names, every = probing.gate_names(model), probing.everywhere(model)
+    names, every = tracing.gate_names(model), tracing.everywhere(model)
     for block, gates in names.items():
         whole = {block: every[block]}
         for number, gate in enumerate(gates):
-            yield "off", block, gate, probing.switch_off(model, {block: [number]})
-            yield "frozen", block, gate, probing.freeze(model, {block: [number]}, means)
-        yield "off", block, "all", probing.switch_off(model, whole)
-        yield "frozen", block, "all", probing.freeze(model, whole, means)
-        yield "shuffled", block, "all", probing.shuffle(model, whole)
+            yield "off", block, gate, tracing.switch_off(model, {block: [number]})
+            yield "frozen", block, gate, tracing.freeze_gates(model, {block: [number]}, means)
+        yield "off", block, "all", tracing.switch_off(model, whole)
+        yield "frozen", block, "all", tracing.freeze_gates(model, whole, means)
+        yield "shuffled", block, "all", tracing.shuffle(model, whole)
     for gate in dict.fromkeys(gate for gates in names.values() for gate in gates):
         where = {block: [gates.index(gate)] for block, gates in names.items() if gate in gates}
-        yield "off", "all", gate, probing.switch_off(model, where)
-        yield "frozen", "all", gate, probing.freeze(model, where, means)
-    yield "off", "all", "all", probing.switch_off(model, every)
-    yield "frozen", "all", "all", probing.freeze(model, every, means)
-    yield "shuffled", "all", "all", probing.shuffle(model, every)
+        yield "off", "all", gate, tracing.switch_off(model, where)
+        yield "frozen", "all", gate, tracing.freeze_gates(model, where, means)
+    yield "off", "all", "all", tracing.switch_off(model, every)
+    yield "frozen", "all", "all", tracing.freeze_gates(model, every, means)
+    yield "shuffled", "all", "all", tracing.shuffle(model, every)
 
 
 def measure_edits(model, data, count):
     """Part b: accuracy on the test images with gates switched off, frozen or shuffled."""
     images, labels = data.x_test[:count], data.y_test[:count]
-    means = probing.gate_means(model, data.x_val[:count])
-    before = probing.edited_logits(model, images).argmax(axis=-1) == labels
+    means = tracing.gate_means(model, data.x_val[:count])
+    before = tracing.edited_logits(model, images).argmax(axis=-1) == labels
     rows = []
     for what, block, gate, edit in track(list(edits(model, means)), "b  test accuracy with edited gates"):
-        after = probing.edited_logits(model, images, edit).argmax(axis=-1) == labels
+        after = tracing.edited_logits(model, images, edit).argmax(axis=-1) == labels
         difference, low, high = statistics.paired_difference(before, after)
         rows.append(
             {
@@ -151,9 +153,9 @@ def measure_edits(model, data, count):
 def energies(model, images):
     """Energy maps of every block's modulator and of the gradient of the predicted class: name → (N, h, w)."""
     found = {}
-    for batch in probing.batched(images):
+    for batch in tracing.batched(images):
         logits, traces = run(model, batch)
-        gradient = probing.input_gradient(model, batch, logits.argmax(axis=-1))
+        gradient = tracing.input_gradient(model, batch, logits.argmax(axis=-1))
         maps = {trace.name: (trace.modulator**2).sum(axis=-1) for trace in traces}
         maps |= {"absolute gradient": np.abs(gradient).sum(axis=-1), "squared gradient": (gradient**2).sum(axis=-1)}
         for name, energy in maps.items():
@@ -165,10 +167,10 @@ def ratios(model, images, boxes):
     """Share of energy in the box over that of a flat map: name → (that, that of the mean map, the most, chance)."""
     geometry, found = map_geometry(model), {}
     for name, energy in energies(model, images).items():
-        inside = probing.inside_box(boxes, geometry.get(name, (1, 0)), energy.shape[1:])
-        share, chance = probing.share_inside(energy, inside)
+        inside = tracing.inside_box(boxes, geometry.get(name, (1, 0)), energy.shape[1:])
+        share, chance = tracing.share_inside(energy, inside)
         same = np.mean(energy / energy.sum(axis=(1, 2), keepdims=True), axis=0)  # (h, w)
-        fixed, _ = probing.share_inside(np.broadcast_to(same, energy.shape), inside)
+        fixed, _ = tracing.share_inside(np.broadcast_to(same, energy.shape), inside)
         found[name] = share / chance, fixed / chance, inside.max(axis=(1, 2)) / chance, chance
     return found
 
@@ -184,7 +186,7 @@ def measure_boxes(model, untrained, images, boxes, title, units=lambda values: v
         maps[name] = {"chance": round(float(chance.mean()), 4), "most_possible": round(float(most.mean()), 4)}
         maps[name] |= against(units(ratio), np.stack([units(other[name][0]) for other in others]))
         maps[name] |= {"same_map_for_all": estimate(units(fixed)), "over_same_map": estimate(units(ratio - fixed))}
-    best = max(probing.gate_names(model), key=lambda name: maps[name]["trained"]["mean"])
+    best = max(tracing.gate_names(model), key=lambda name: maps[name]["trained"]["mean"])
     return {
         "images": len(images),
         "maps": maps,
@@ -198,7 +200,7 @@ def moved_signs(side):
     images, boxes = [], []
     for label in track(RENDERED_CLASSES, "c  rendering moved signs"):
         for pose, place in enumerate(PLACES):
-            image, mask = probing.sign_at(label, place, side, MOVED_SCALE, seed=pose)
+            image, mask = fu.sign_at(label, place, side, MOVED_SCALE, seed=pose)
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             images.append(image)
             boxes.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
@@ -215,7 +217,7 @@ def facts(model, path, seconds):
     return how_made(seconds) | {
         "network": model.name,
         "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "gates": probing.gate_names(model),
+        "gates": tracing.gate_names(model),
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import focal_utils as fu
 from focal_utils.training import nearest_neighbour
-from project_files import ROOT, write_text
+from parts.files import ROOT, write_text
 
 
 def main():

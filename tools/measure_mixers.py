@@ -15,7 +15,7 @@ import numpy as np
 
 import focal_utils as fu
 from focal_utils.measuring import installed_backends
-from project_files import ROOT, how_made, write_text
+from parts.files import ROOT, how_made, write_text
 
 DIM = 96  # the first stage of the tiny networks: 3 heads
 SIDES = (32, 48, 64, 96, 128, 192, 256)  # of the map, in pixels: as many tokens are their squares

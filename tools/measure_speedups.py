@@ -23,10 +23,12 @@ import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
 from focal_utils import training  # noqa: E402
-from focal_utils.augment import augment_signs  # noqa: E402
-from focal_utils.pipeline import batches  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
-from recipes import SIGN_NETWORK  # noqa: E402
+from focal_utils.training import (
+    augment_signs,  # noqa: E402
+    training_batches,  # noqa: E402
+)
+from parts.files import ROOT, how_made, write_text  # noqa: E402
+from parts.recipes import SIGN_NETWORK  # noqa: E402
 
 BATCH, FIRST, STEPS = 128, 4, 24  # images a step, steps before the clock starts, steps timed
 SIGNS = {"input_shape": (32, 32, 3), "classes": 43, "preprocessing": "per_image"} | SIGN_NETWORK
@@ -68,7 +70,8 @@ def sign_training(dtype=None, accumulate=1, **recipe):
     model, signs = fu.FocalNet(**SIGNS, dtype=dtype), fu.render_signs(2000, seed=0)
     batch, first, steps = BATCH // accumulate, FIRST * accumulate, STEPS * accumulate
     training.make_variables(training.compile_model(model, first + steps, accumulate=accumulate, **recipe))
-    return timed_fit(model, batches(signs.x_train, signs.y_train, 43, batch, augment_signs), batch, first, steps)
+    stream = training_batches(signs.x_train, signs.y_train, 43, batch, augment_signs)
+    return timed_fit(model, stream, batch, first, steps)
 
 
 def paper_training(batch=8, times=4):
@@ -76,7 +79,7 @@ def paper_training(batch=8, times=4):
     model = fu.focalnet("tiny_srf")
     images = np.random.default_rng(0).integers(0, 256, (batch, 224, 224, 3)).astype("uint8")
     training.make_variables(training.compile_model(model, 100))
-    facts = timed_fit(model, batches(images, np.arange(batch), 1000, batch), batch, first=2, steps=times)
+    facts = timed_fit(model, training_batches(images, np.arange(batch), 1000, batch), batch, first=2, steps=times)
     model.predict_on_batch(images)
     start = time.perf_counter()
     for _ in range(times):

@@ -20,7 +20,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
+from parts.files import ROOT, how_made, write_text  # noqa: E402
 
 RESULTS = ROOT / "data" / "results" / "transfer.json"
 EPOCHS = {0.01: 40, 0.1: 10, 1.0: 2}  # by share of the labels

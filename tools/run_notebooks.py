@@ -24,7 +24,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from project_files import ROOT, notebooks, write_text
+from parts.files import ROOT, notebooks, write_text
 
 TIMES = ROOT / "data" / "results" / "notebook_times.json"
 PACKAGES = ["tensorflow", "keras", "numpy", "matplotlib"]

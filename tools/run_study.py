@@ -1,4 +1,4 @@
-"""Train all networks of a study (studies.py), several at once, each on one core, and write data/results/<study>.json.
+"""Train all networks of a study (parts/studies.py), several at once, each on a core; write data/results/<study>.json.
 
     python tools/run_study.py comparison        FocalNet, Swin and ViT of equal size, the same recipe, 3 seeds
     python tools/run_study.py ablations         the paper's ablations and the article's two departures, 3 seeds
@@ -23,8 +23,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
-from studies import COURSES, STUDIES  # noqa: E402
+from parts.files import ROOT, how_made, write_text  # noqa: E402
+from parts.studies import COURSES, STUDIES  # noqa: E402
 
 CURVE_IMAGES = 500  # validation images, the same for all networks, for each point of a run's curve
 

@@ -1,4 +1,4 @@
-"""Train a network by its recipe (recipes.py), with the recipe's seeds, and ship the best as data/weights/<name>.keras.
+"""Train a network by its recipe (parts/recipes.py), with its seeds; the best ships as data/weights/<name>.keras.
 
     python tools/train.py gtsrb
     python tools/train.py bloodcells --seeds 0                 other seeds than the recipe's; ships their best
@@ -25,9 +25,9 @@ import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from focal_utils.optimizers import OPTIMIZERS  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
-from recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
+from focal_utils.training import OPTIMIZERS  # noqa: E402
+from parts.files import ROOT, how_made, write_text  # noqa: E402
+from parts.recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
 
 RESULTS = ROOT / "data" / "results"
 

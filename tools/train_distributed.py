@@ -29,8 +29,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
-from jobs import Job, JobFailed, end_with_parent  # noqa: E402
-from project_files import ROOT, how_made, write_text  # noqa: E402
+from parts.files import ROOT, how_made, write_text  # noqa: E402
+from parts.jobs import Job, JobFailed, end_with_parent  # noqa: E402
 
 RESULTS = ROOT / "data" / "results" / "distributed.json"
 WAYS = {  # name: backend, processes, devices of each process

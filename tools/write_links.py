@@ -11,7 +11,7 @@ import tomllib
 
 import nbformat
 
-from project_files import ROOT, changed, notebooks, replace_between, write_or_report
+from parts.files import ROOT, changed, notebooks, replace_between, write_or_report
 
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)")
 REPOSITORY_CODE = re.compile(r"^repository-code: .*$", re.MULTILINE)

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from project_files import ROOT, changed, replace_between, write_or_report
+from parts.files import ROOT, changed, replace_between, write_or_report
 
 # Stallkamp et al. 2012, table 3 (humans, committee of CNNs); Arcos-García et al. 2018 (spatial transformers).
 OTHERS = {"spatial-transformer CNN": 0.9971, "committee of CNNs": 0.9946, "humans": 0.9884}

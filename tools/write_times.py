@@ -14,7 +14,7 @@ import sys
 
 import nbformat
 
-from project_files import ROOT, changed, notebooks, replace_between, write_or_report
+from parts.files import ROOT, changed, notebooks, replace_between, write_or_report
 from write_links import colab_link, repository_address
 
 TIME_LINE = re.compile(r"^\*\*Time\*\* .*$", re.MULTILINE)

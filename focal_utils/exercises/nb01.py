@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from focal_utils.exercises.checking import NotYet, call, exercise
-from focal_utils.layers import contextualize, gelu
+from focal_utils.layers.basics import gelu
+from focal_utils.layers.focal import contextualize
 
 REACH, MOST_LEVELS = 31, 4  # of exercise 1.3
 

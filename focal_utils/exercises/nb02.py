@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from focal_utils.exercises.checking import NotYet, call, exercise
-from focal_utils.layers import aggregate
+from focal_utils.layers.focal import aggregate
 
 
 def close(a, b):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from focal_utils.blocks import FocalBlock
 from focal_utils.exercises.checking import NotYet, call, exercise
-from focal_utils.models import FocalNet
+from focal_utils.layers.blocks import FocalBlock
+from focal_utils.models.focalnet import FocalNet
 
 MAX_WEIGHTS, MIN_BLOCKS, MIN_STAGES, SIDE = 1_000_000, 8, 3, 64
 

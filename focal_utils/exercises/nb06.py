@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from focal_utils import gtsrb
+from focal_utils.data import gtsrb
+from focal_utils.data.gtsrb import GTSRB_CLASSES
 from focal_utils.exercises.checking import NotYet, call, exercise
-from focal_utils.gtsrb import GTSRB_CLASSES
 
 MIRRORED = {frozenset(pair) for pair in gtsrb.MIRRORED.items() if len(set(pair)) == 2}
 NO_COUNTERPART = (21, 23, 24, 25, 27, 28, 29, 31)  # a mirror changes these, but not into another of the 43 classes

@@ -7,9 +7,9 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from focal_utils.figures import level_names
-from focal_utils.geometry import MapGeometry, level_widths, map_geometry
-from focal_utils.tracing import modulations, run
+from focal_utils.layers.focal import level_names
+from focal_utils.tracing.geometry import MapGeometry, level_widths, map_geometry
+from focal_utils.tracing.traces import modulations, run
 
 TOP = 5  # classes shown
 MODES = ("on", "mean", "off")

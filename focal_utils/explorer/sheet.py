@@ -5,7 +5,7 @@ from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
 from focal_utils.figures import AMOUNT, SIGNED, picture
-from focal_utils.probing import contributions
+from focal_utils.tracing.probing import contributions
 
 
 def contact_sheet(image, traces, blocks):

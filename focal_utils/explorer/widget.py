@@ -9,12 +9,12 @@ import anywidget
 import numpy as np
 import traitlets
 
+from focal_utils.data.gtsrb import GTSRB_CLASSES
+from focal_utils.data.imageset import ImageSet
 from focal_utils.explorer.payload import MODES, describe_blocks, examine, maps, png, single_switches
 from focal_utils.explorer.pictures import fit_picture, picture_array, read_picture
 from focal_utils.explorer.sheet import contact_sheet
-from focal_utils.gtsrb import GTSRB_CLASSES
-from focal_utils.imagesets import ImageSet
-from focal_utils.paths import whole_file
+from focal_utils.files import whole_file
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text("utf-8") for name in ("maps.js", "drawing.js", "controls.js", "explorer.js"))

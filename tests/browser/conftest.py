@@ -12,7 +12,7 @@ import urllib.request
 import nbformat
 import pytest
 
-from project_files import ROOT
+from parts.files import ROOT
 
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
 NEEDED = (

@@ -7,8 +7,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import nbformat
 import pytest
 
-from project_files import ROOT, notebooks
-from site_links import problems, read_pages
+from check_site import problems, read_pages
+from parts.files import ROOT, notebooks
 from tests.browser.pages import control, gates_shown, milliseconds, point
 
 SITE = ROOT / "build" / "site"

@@ -1,0 +1,14 @@
+"""The layers: focal modulation and its three steps, its relatives, and the block that stands around them."""
+
+from focal_utils.layers.attention import SelfAttention, WindowedAttention, relative_positions
+from focal_utils.layers.basics import EPSILON, PixelDense, dense, gelu, layer_norm, serializable
+from focal_utils.layers.blocks import MIXERS, DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
+from focal_utils.layers.focal import (
+    FocalModulation,
+    FocalParts,
+    GatedAggregation,
+    HierarchicalContext,
+    aggregate,
+    contextualize,
+    level_names,
+)

@@ -1,0 +1,248 @@
+"""What stands around focal modulation in a network: the residual block, its MLP, and the patch embeddings.
+
+Everything here is channels last. Yang et al. 2022 (arXiv 2203.11926), sections 3.3 and 4 and figure 3.
+"""
+
+import keras
+from keras import ops
+
+from focal_utils.errors import check_at_least, check_choice, check_map
+from focal_utils.layers.attention import SelfAttention, WindowedAttention
+from focal_utils.layers.basics import dense, gelu, layer_norm, serializable
+from focal_utils.layers.focal import FocalModulation
+
+
+@serializable
+class LayerScale(keras.layers.Layer):
+    """γ ⊙ x with one learned γ per channel, starting small so that a new block starts near the identity.
+
+    Maps (..., C) to (..., C). Touvron et al. 2021, *Going deeper with image transformers*, eq. 4.
+    """
+
+    def __init__(self, initial=1e-4, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(
+            name="gamma", shape=(input_shape[-1],), initializer=keras.initializers.Constant(self.initial)
+        )
+
+    def call(self, x):
+        return x * ops.cast(self.gamma, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"initial": self.initial}
+
+
+@serializable
+class DropPath(keras.layers.Layer):
+    """Stochastic depth: in training a sample skips its branch with probability `rate`, else it grows by 1/(1 − rate).
+
+    Maps (B, H, W, C) to (B, H, W, C). Huang et al. 2016, *Deep networks with stochastic depth*, section 3.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+
+    def __init__(self, rate=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate={rate!r}: DropPath needs a probability in [0, 1).")
+        self.rate, self.seed = rate, seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
+
+    def call(self, x, training=False):
+        if not (training and self.rate):
+            return x
+        kept = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=self.seed_generator) >= self.rate
+        return x * ops.cast(kept, x.dtype) / (1 - self.rate)
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@serializable
+class Mlp(keras.layers.Layer):
+    """Two dense layers on every pixel, C → ratio·C → C, with GELU between: (B, H, W, C) → (B, H, W, C)."""
+
+    def __init__(self, dim, mlp_ratio=4.0, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.fc1 = dense(int(dim * mlp_ratio), activation=gelu, name="fc1", **policy)
+        self.fc2 = dense(dim, name="fc2", **policy)
+        self.dropout = keras.layers.Dropout(dropout, **policy)
+        self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout}
+
+    def build(self, input_shape):
+        self.fc1.build(input_shape)
+        self.fc2.build((*input_shape[:-1], self.fc1.units))
+
+    def call(self, x, training=None):
+        x = self.dropout(self.fc1(x), training=training)  # (B, H, W, ratio·C)
+        return self.dropout(self.fc2(x), training=training)  # (B, H, W, C)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | self.config
+
+
+# What a block mixes pixels with, by name: all map (B, H, W, C) to (B, H, W, C).
+MIXERS = {"focal": FocalModulation, "attention": SelfAttention, "window": WindowedAttention}
+
+
+@serializable
+class FocalBlock(keras.layers.Layer):
+    """One residual block: x += γ₁·mod(LN(x)), then x += γ₂·mlp(LN(x)); (B, H, W, C) → (B, H, W, C).
+
+    Yang et al. 2022, figure 3. With `use_postln` each LayerNorm stands after its branch instead: x += γ₁·LN(mod(x)).
+
+    Args:
+        dim: channels C.
+        mlp_ratio: width of the MLP over C.
+        dropout: rate inside the MLP and on the modulation's output.
+        drop_path: probability that a sample skips a branch in training; see `DropPath`.
+        use_postln: norms after the branches instead of before them.
+        layer_scale: initial value of γ₁ and γ₂, or None for no LayerScale.
+        mixer: what stands in the place of the modulation: "focal", or, to compare with, "attention" (global
+            self-attention, a block of ViT) or "window" (in windows, a block of Swin).
+        modulation: further arguments of the mixer; of `FocalModulation`: focal_level, focal_window, gating, …
+
+    Raises:
+        ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
+    """
+
+    def __init__(
+        self,
+        dim,
+        mlp_ratio=4.0,
+        dropout=0.0,
+        drop_path=0.0,
+        use_postln=False,
+        layer_scale=None,
+        mixer="focal",
+        name=None,
+        dtype=None,
+        trainable=True,
+        **modulation,
+    ):
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        check_choice("mixer", mixer, tuple(MIXERS))
+        policy = {"dtype": self.dtype_policy}
+        self.norm1 = layer_norm(name="norm1", **policy)
+        self.norm2 = layer_norm(name="norm2", **policy)
+        self.modulation = MIXERS[mixer](dim, dropout=dropout, name="modulation", **modulation, **policy)
+        self.mlp = Mlp(dim, mlp_ratio, dropout, name="mlp", **policy)
+        self.scale1 = self.scale2 = keras.layers.Identity(**policy)
+        if layer_scale is not None:
+            self.scale1 = LayerScale(layer_scale, name="scale1", **policy)
+            self.scale2 = LayerScale(layer_scale, name="scale2", **policy)
+        self.drop_path = DropPath(drop_path, **policy)
+        self.use_postln = use_postln
+        self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout, "drop_path": drop_path}
+        self.config |= {"use_postln": use_postln, "layer_scale": layer_scale, "mixer": mixer} | modulation
+
+    def build(self, input_shape):
+        check_map("FocalBlock", input_shape, self.config["dim"])
+        self.input_spec = keras.InputSpec(ndim=4, axes={-1: self.config["dim"]})
+        for layer in (self.norm1, self.modulation, self.scale1, self.norm2, self.mlp, self.scale2):
+            layer.build(input_shape)
+
+    def residual(self, x, norm, branch, scale, training):
+        """x plus one branch, its LayerNorm before it or after it: (B, H, W, C) in and out."""
+        y = norm(branch(x, training=training)) if self.use_postln else branch(norm(x), training=training)
+        return x + self.drop_path(scale(y), training=training)
+
+    def call(self, x, training=None):
+        x = self.residual(x, self.norm1, self.modulation, self.scale1, training)
+        return self.residual(x, self.norm2, self.mlp, self.scale2, training)
+
+    def parts(self, x):
+        """What the block's modulation computes on the way for the block's input x, as `FocalParts`."""
+        return self.modulation.parts(x if self.use_postln else self.norm1(x))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | self.config
+
+
+@serializable
+class PatchEmbed(keras.layers.Layer):
+    """A strided convolution, then LayerNorm: (B, H, W, C) → (B, ⌊H/stride⌋, ⌊W/stride⌋, dim).
+
+    The stem (4×4, stride 4) and the downsampling between stages (2×2, stride 2) of Yang et al. 2022, section 4. With
+    `overlap` the windows overlap, as in the large variants: 7×7 for stride 4, 3×3 for strides 2 and 1.
+
+    Args:
+        dim: channels of the output.
+        stride: 2, 4, 16, …: the side of a patch in pixels.
+        overlap: overlapping windows; stride 1, 2 or 4 only.
+        pad_to_stride: where a side is no multiple of the stride, fill it up with zeros on the right and at the bottom
+            (transformers' FocalNet), instead of leaving the last pixels out (the official code and timm).
+        positions: whether a learned vector for each place is added (Dosovitskiy et al. 2021, eq. 1), without which
+            global attention would not know where a patch lies; focal modulation and windows do without.
+
+    Raises:
+        ValueError: an overlapping embedding of another stride, an input that is not 4-D or is smaller than a patch, or
+            `positions` for maps of unknown height or width.
+    """
+
+    OVERLAP = {4: (7, 2), 2: (3, 1), 1: (3, 1)}  # stride: kernel size, padding
+
+    def __init__(self, dim, stride=4, overlap=False, pad_to_stride=False, positions=False, **kwargs):
+        super().__init__(**kwargs)
+        check_at_least(dim=(dim, 1), stride=(stride, 1))
+        if overlap and stride not in self.OVERLAP:
+            raise ValueError(f"stride={stride}: overlapping patch embeddings are defined for strides 1, 2 and 4 only.")
+        kernel, before = self.OVERLAP[stride] if overlap else (stride, 0)
+        after = kernel - 1 - before if pad_to_stride else before  # with kernel − 1 in all, sides are rounded up
+        self.pad = keras.layers.ZeroPadding2D(((before, after), (before, after)), dtype=self.dtype_policy)
+        uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # PyTorch's, so the official start
+        self.proj = keras.layers.Conv2D(
+            dim, kernel, stride, kernel_initializer=uniform, dtype=self.dtype_policy, name="proj"
+        )
+        self.norm = layer_norm(dtype=self.dtype_policy, name="norm")
+        self.config = {"dim": dim, "stride": stride, "overlap": overlap, "pad_to_stride": pad_to_stride}
+        self.config |= {"positions": positions}
+
+    def build(self, input_shape):
+        check_map("PatchEmbed", input_shape)
+        self.check_size(input_shape)
+        self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        padded = self.pad.compute_output_shape(input_shape)
+        self.proj.build(padded)
+        embedded = self.proj.compute_output_shape(padded)
+        self.norm.build(embedded)
+        self.positions = None
+        if self.config["positions"]:
+            if None in embedded[1:3]:
+                raise ValueError("positions=True needs images of a known height and width: give input_shape in full.")
+            normal = keras.initializers.TruncatedNormal(stddev=0.02)
+            self.positions = self.add_weight(name="positions", shape=(1, *embedded[1:]), initializer=normal)
+
+    def check_size(self, shape):
+        """Raise ValueError where a map of shape (B, H, W, C) is known to be smaller than one window."""
+        kernel = self.proj.kernel_size[0]
+        if any(side is not None and side < kernel for side in self.pad.compute_output_shape(tuple(shape))[1:3]):
+            raise ValueError(
+                f"PatchEmbed got a map of {shape[1]}×{shape[2]} pixels, smaller than its {kernel}×{kernel} window of "
+                f"stride {self.config['stride']}. Use larger images, fewer stages or a smaller patch_size."
+            )
+
+    def call(self, x):
+        self.check_size(x.shape)
+        patches = self.norm(self.proj(self.pad(x)))
+        return patches if self.positions is None else patches + ops.cast(self.positions, patches.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return self.proj.compute_output_shape(self.pad.compute_output_shape(input_shape))
+
+    def get_config(self):
+        return super().get_config() | self.config

@@ -1,0 +1,76 @@
+"""The machine: its devices, its versions, and whether the compiler XLA helps on it."""
+
+import os
+import platform
+import time
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import keras
+
+TESTED = {  # package: first version, first version that is too new
+    "tensorflow": ("2.20", "2.22"),
+    "keras": ("3.13", "3.16"),
+    "numpy": ("2.0", "2.5"),
+    "matplotlib": ("3.10", "3.12"),
+    "ipywidgets": ("7.7.1", "9"),
+}
+
+
+def as_numbers(text):
+    """A version such as "3.15.1" or "2.11.0+cu130" as a tuple of whole numbers, for comparing."""
+    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in text.split("+")[0].split(".")[:3])
+
+
+def accelerators(*kinds):
+    """The GPUs and TPUs that the backend sees, or those of the given kinds, "gpu" or "tpu": a list of names."""
+    kinds = kinds or ("gpu", "tpu")
+    if keras.backend.backend() == "torch":  # for which keras.distribution has nothing
+        torch = import_module("torch")
+        return [f"gpu:{number}" for number in range(torch.cuda.device_count())] if "gpu" in kinds else []
+    return [name for name in keras.distribution.list_devices() if name.split(":")[0] in kinds]
+
+
+def is_first_process():
+    """Whether this process is the first of those that train together, or the only one: the one that writes files."""
+    return keras.backend.backend() != "jax" or import_module("jax").process_index() == 0
+
+
+def machine_facts():
+    """What a result depends on beside the code, for the head of a JSON file: date, machine, versions."""
+    backend = keras.backend.backend()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {len(accelerators('gpu'))} GPUs",
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            backend: import_module(backend).__version__,
+        },
+    }
+
+
+def check_environment():
+    """Print what this machine has, and return whether the series was tested with it: a bool."""
+    backend = keras.backend.backend()
+    cores, found = os.cpu_count(), len(accelerators())
+    print(f"Python {platform.python_version()}, {cores} cores, {found} accelerators, {backend}")
+    fine = backend == "tensorflow"
+    for package, (first, too_new) in TESTED.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            found = "0" if package != backend else __import__(package).__version__  # tensorflow-cpu is TensorFlow too
+        tested = as_numbers(first) <= as_numbers(found) < as_numbers(too_new)
+        fine = fine and tested
+        verdict = "tested" if tested else f"not tested: {first} or later, below {too_new}, is"
+        print(f"{package:11s} {found:10s} {verdict}")
+    return fine
+
+
+def jit_here():
+    """`jit_compile` for this machine and backend: XLA on an accelerator, and on JAX, where nothing else compiles.
+
+    On a CPU, TensorFlow trains 4 times slower with it.
+    """
+    return "auto" if keras.backend.backend() == "jax" or accelerators() else False

@@ -1,0 +1,51 @@
+"""The input pipeline: which images make up which batch. It is tf.data, whatever the backend that trains."""
+
+from focal_utils.machine import accelerators
+
+ENDLESS = 2**62  # epochs; no run gets there
+
+
+def training_batches(images, labels, classes, batch_size=128, augment=None, seed=0, start=0):
+    """An endless tf.data set of (images, one-hot labels) batches: each epoch in another order, augmented anew.
+
+    The batch of a step follows from the seed and the number of the step alone, so that a run can go on from any step.
+    What does not fill a batch at the end of an epoch's order is left out. No Python runs in the pipeline: a generator's
+    thread would slow down all that NumPy does in the same process by half.
+
+    Args:
+        images: (N, H, W, channels), 0…255. labels: (N,) class numbers below `classes`.
+        augment: a function like `augment_signs`, or None.
+        seed: fixes the order and the augmentation; a whole number.
+        start: the step with which it begins.
+    """
+    import tensorflow as tf
+
+    x, y, steps = tf.constant(images), tf.constant(labels, tf.int32), len(images) // batch_size
+
+    def of_an_epoch(epoch):
+        """For each of its steps, the rows of the images and the two numbers that their augmentation draws from."""
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), [seed, epoch])
+        first = tf.where(epoch == start // steps, tf.constant(start % steps, tf.int64), 0)
+
+        def of_a_step(step):
+            rows = tf.reshape(order[step * batch_size : (step + 1) * batch_size], (batch_size,))
+            return rows, tf.stack([tf.cast(seed, tf.int64), epoch * steps + step])
+
+        return tf.data.Dataset.range(first, steps).map(of_a_step)
+
+    def load(rows, draw):
+        batch = tf.gather(x, rows)
+        batch = tf.cast(batch, tf.float32) if augment is None else augment(batch, draw)
+        return batch, tf.one_hot(tf.gather(y, rows), classes)
+
+    calls = tf.data.AUTOTUNE if accelerators() else 1  # a CPU that also trains has no idle cores
+    epochs = tf.data.Dataset.range(start // steps, ENDLESS)
+    return epochs.flat_map(of_an_epoch).map(load, num_parallel_calls=calls).prefetch(2)
+
+
+def validation_batches(images, labels, classes, batch_size=256, whole=False):
+    """A tf.data set of (images, one-hot labels) batches, once each and in their order; `whole`: no smaller last one."""
+    import tensorflow as tf
+
+    pairs = tf.data.Dataset.from_tensor_slices((images, tf.one_hot(labels, classes)))
+    return pairs.batch(batch_size, drop_remainder=whole)

@@ -1,0 +1,113 @@
+"""The set-up cell, in JupyterLab and in what a machine without Colab can show of Colab."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from parts.files import ROOT
+from write_links import setup_cell
+
+PLACEHOLDER = "https://github.com/OWNER/focal-modulation"
+RUN = """
+import json, os, sys, types
+from pathlib import Path
+cells, colab, checkout, report = json.loads(sys.argv[1])
+sys.path = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(checkout)]
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]  # as if not installed
+if colab:
+    sys.modules["google.colab"] = types.ModuleType("google.colab")
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in cells:
+    result = shell.run_cell(cell, silent=True)
+    if not result.success:
+        print(result.error_in_exec)
+        sys.exit(1)
+    with open(report, "a") as file:
+        print(json.dumps({"package": shell.user_ns["fu"].__file__, "folder": os.getcwd()}), file=file)
+"""
+
+
+def run_setup(address, folder, report, colab, times=1):
+    """Run the set-up cell in a new process that starts in `folder`: the process, and what it found after each run."""
+    argument = json.dumps([[setup_cell(address)] * times, colab, str(ROOT), str(report)])
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TF_CPP_MIN_LOG_LEVEL"}
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, argument], cwd=folder, capture_output=True, text=True, env=environment, timeout=300
+    )
+    return done, [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with a package of the same name and a notebooks folder: its address."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    top = tmp_path / "remote" / "focal-modulation"
+    for name in ("focal_utils/__init__.py", "notebooks/README.md", "data/weights/README.md"):
+        (top / name).parent.mkdir(parents=True)
+        (top / name).write_text("")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "sample"]):
+        subprocess.run(["git", *command], cwd=top, check=True)
+    return top.as_uri()
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Where a run writes what it found."""
+    return tmp_path / "report.jsonl"
+
+
+@pytest.fixture
+def content(tmp_path):
+    """The folder that a Colab session starts in."""
+    folder = tmp_path / "content"
+    folder.mkdir()
+    return folder
+
+
+def test_jupyterlab_uses_the_checkout_and_prints_nothing(report):
+    (ROOT / "notebooks").mkdir(exist_ok=True)
+    done, found = run_setup(PLACEHOLDER, ROOT / "notebooks", report, colab=False)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
+    assert found == [{"package": str(ROOT / "focal_utils" / "__init__.py"), "folder": str(ROOT / "notebooks")}]
+
+
+def test_colab_fetches_the_checkout_once_and_works_in_its_notebooks_folder(repository, content, report):
+    done, found = run_setup(repository, content, report, colab=True, times=2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    checkout = content / "focal-modulation"
+    assert (checkout / "data" / "weights").is_dir()
+    assert found == 2 * [
+        {"package": str(checkout / "focal_utils" / "__init__.py"), "folder": str(checkout / "notebooks")}
+    ]
+
+
+def test_colab_session_restarted_after_the_fetch(repository, content, report):
+    run_setup(repository, content, report, colab=True)
+    done, found = run_setup(repository, content, report, colab=True)
+    assert done.returncode == 0, done.stderr
+    assert len(found) == 2 and found[1]["folder"] == str(content / "focal-modulation" / "notebooks")
+
+
+def test_colab_with_no_public_address_says_what_is_missing(content, report):
+    done, _ = run_setup(PLACEHOLDER, content, report, colab=True)
+    assert done.returncode != 0
+    assert "no public address yet: set it in pyproject.toml" in done.stdout
+
+
+@pytest.mark.parametrize("address", [PLACEHOLDER, "https://github.com/someone/focal-modulation"])
+def test_the_cell_is_short_and_installs_nothing(address):
+    source = setup_cell(address)
+    assert sum(bool(line.strip()) for line in source.splitlines()) <= 14
+    assert "pip" not in source.replace("run `make links`", "")
+    assert source.index("TF_CPP_MIN_LOG_LEVEL") < source.index("import focal_utils")

@@ -1,0 +1,159 @@
+"""A FocalNet as a backbone: maps of four strides, frozen stages, the published weights' preprocessing."""
+
+import http.server
+import json
+import threading
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+import focal_utils as fu
+from focal_utils.errors import DamagedData, DataNotFound
+from focal_utils.machine import jit_here
+from focal_utils.weights import published
+
+
+def network(shape=(64, 96, 3), **more):
+    return fu.FocalNet(shape, 5, embed_dim=4, depths=(1, 1, 2, 1), **more)
+
+
+def random(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(keras.ops.stop_gradient(tensor))
+
+
+@pytest.mark.parametrize("include_top", [True, False])
+def test_four_maps_of_four_strides(include_top):
+    model = network(include_top=include_top)
+    maps = fu.feature_maps(model)(random(2, 64, 96, 3))
+    assert [tuple(m.shape) for m in maps] == [(2, 16, 24, 4), (2, 8, 12, 8), (2, 4, 6, 16), (2, 2, 3, 32)]
+    last = fu.feature_maps(model, norm=True)(random(2, 64, 96, 3))[-1]
+    if not include_top:
+        np.testing.assert_array_equal(numpy(last), numpy(model(random(2, 64, 96, 3))))
+
+
+def test_images_of_any_size():
+    features = fu.feature_maps(network((None, None, 3), include_top=False))
+    for height, width in ((64, 64), (96, 33), (200, 120)):
+        shapes = [tuple(m.shape[1:3]) for m in features(random(1, height, width, 3))]
+        assert shapes == [(height // 4 // 2**s, width // 4 // 2**s) for s in range(4)]
+
+
+def test_frozen_stages_are_not_trained():
+    model = fu.freeze(network(), 2)
+    before = model.get_weights()
+    names = [weight.path for weight in model.weights]
+    model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit_here())
+    model.train_on_batch(random(2, 64, 96, 3), random(2, 5))
+    moved = {n for n, a, b in zip(names, before, model.get_weights(), strict=True) if not np.array_equal(a, b)}
+    assert not any(name.startswith(("stem", "stage0", "stage1")) for name in moved)
+    assert any(name.startswith("stage2") for name in moved) and any(name.startswith("head") for name in moved)
+    assert len(fu.freeze(model, 0).trainable_weights) == len(names)
+    with pytest.raises(ValueError, match="count=5: focalnet has 4 stages"):
+        fu.freeze(model, 5)
+    with pytest.raises(ValueError, match="has no patch embedding"):
+        fu.freeze(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), 1)
+
+
+def test_preprocessing_is_imagenets_and_that_of_the_layer():
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float32")
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    before, expected = images.copy(), (images / 255 - mean) / std
+    np.testing.assert_allclose(fu.preprocess_input(images.copy()), expected, atol=1e-5)
+    layer = fu.focalnet("tiny_srf", (32, 32, 3), 5, embed_dim=4, depths=(1,), preprocessing="imagenet").layers[1]
+    np.testing.assert_allclose(numpy(layer(images)), expected, atol=1e-4)
+    assert np.array_equal(images, before)
+
+
+def test_predictions_get_their_names(tmp_path, monkeypatch):
+    index = {str(i): [f"n{i:08d}", f"class {i}"] for i in range(1000)}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    from keras.src.applications import imagenet_utils
+
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
+    monkeypatch.setattr(imagenet_utils.file_utils, "get_file", lambda *a, **k: str(tmp_path / "index.json"))
+    logits = np.zeros((1, 1000), "float32")
+    logits[0, 7], logits[0, 3] = 5, 2
+    assert [name for _, name, _ in fu.decode_predictions(logits, top=2)[0]] == ["class 7", "class 3"]
+
+
+SMALL = {"embed_dim": 4, "depths": (1, 1)}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """The hub: HEAD names revision and checksum and sends on; GET gives the file of that revision."""
+
+    def answer(self, body=b"", status=200, **headers):
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_HEAD(self):
+        self.server.asked.append(self.path)
+        told = {"X_Repo_Commit": "c" * 40, "X_Linked_Etag": f'"{self.server.checksum}"'} if self.server.tells else {}
+        self.answer(b"", 302, Location="http://127.0.0.1:1/elsewhere", **told)
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.answer(self.server.content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A hub on this machine, with the weights of a small network in place of tiny_srf's."""
+    import hashlib
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    model = fu.focalnet("tiny_srf", (32, 32, 3), **SMALL)
+    server.content, server.asked, server.tells = save(fu.peer_weights(model, "timm")), [], True
+    server.checksum = hashlib.sha256(server.content).hexdigest()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(published, "HUB", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("FOCAL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("FOCAL_OFFLINE", raising=False)
+    server.model = model
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_imagenet_weights_are_fetched_once_pinned_and_checked(served):
+    model = fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", **SMALL)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), served.model.get_weights(), strict=True))
+    fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", include_top=False, **SMALL)
+    where = "/timm/focalnet_tiny_srf.ms_in1k/resolve"
+    assert served.asked == [f"{where}/main/model.safetensors", f"{where}/{'c' * 40}/model.safetensors"]
+
+
+def test_a_wrong_checksum_keeps_nothing(served, tmp_path):
+    served.checksum = "0" * 64
+    with pytest.raises(DamagedData, match="SHA256 checksum"):
+        fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", **SMALL)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_without_revision_or_connection_it_says_what_to_do(served, monkeypatch):
+    served.tells = False
+    with pytest.raises(DataNotFound, match="names no revision and checksum.*give its path instead"):
+        fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", **SMALL)
+    monkeypatch.setenv("FOCAL_OFFLINE", "1")
+    with pytest.raises(DataNotFound, match="FOCAL_OFFLINE is set.*focalnet_tiny_srf.ms_in1k/resolve/main"):
+        fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", **SMALL)
+
+
+def test_variants_and_classes_without_published_weights():
+    with pytest.raises(ValueError, match="no published weights of 'tiny_iso_16'. There are: tiny_srf"):
+        fu.focalnet("tiny_iso_16", weights="imagenet")
+    with pytest.raises(ValueError, match="a classifier of 1000 classes for tiny_srf, not of 8"):
+        fu.focalnet("tiny_srf", classes=8, weights="imagenet")

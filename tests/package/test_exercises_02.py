@@ -1,0 +1,99 @@
+"""The exercises of notebook 02: right answers are accepted, wrong ones are told apart."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from focal_utils.exercises import verdict
+from focal_utils.layers import aggregate
+from tests.package.exercise_pages import solution
+
+
+def dense(units, **kwargs):
+    return keras.layers.Dense(units, **kwargs)
+
+
+def stacked(contexts, gates):
+    spread = ops.stack([ops.broadcast_to(context, contexts[0].shape) for context in contexts], axis=-1)
+    return ops.sum(spread * ops.expand_dims(gates, -2), axis=-1)
+
+
+RIGHT = {
+    "2.1 gates": [
+        lambda x, levels: dense(levels + 1)(x),
+        lambda x, levels: keras.layers.Conv2D(levels + 1, 1)(x),
+        lambda x, levels: dense(levels + 1, use_bias=False)(x),
+    ],
+    "2.2 aggregate": [aggregate, stacked, lambda contexts, gates: ops.convert_to_numpy(aggregate(contexts, gates))],
+}
+
+WRONG = {
+    "2.1 gates": [
+        (None, "not solved yet"),
+        (3, "A function is needed"),
+        (lambda x, levels: None, "not solved yet"),
+        (lambda x: x, "stopped with TypeError"),
+        (lambda x, levels: [dense(1)(x) for _ in range(levels + 1)], "A list of 4"),
+        (lambda x, levels: dense(levels + 1)(ops.mean(x, axis=(1, 2))), "One set of gates for the whole picture"),
+        (lambda x, levels: dense(levels + 1)(x)[..., 0], "(B, H, W, L + 1) is wanted"),
+        (lambda x, levels: dense((levels + 1) * x.shape[-1])(x), "One gate for each channel"),
+        (lambda x, levels: dense(levels)(x), "I see 3 gates for 3 levels; the global average"),
+        (lambda x, levels: dense(levels + 3)(x), "I see 6 gates"),
+        (lambda x, levels: ops.repeat(dense(1)(x), levels + 1, axis=-1), "All gates of a pixel are the same number"),
+        (lambda x, levels: dense(levels + 1, activation="softmax")(x), "Is there a softmax?"),
+        (lambda x, levels: ops.ones((*x.shape[:-1], levels + 1)), "the same whatever x is"),
+        (lambda x, levels: dense(levels + 1, activation="sigmoid")(x), "Is there a sigmoid?"),
+        (lambda x, levels: dense(levels + 1, activation="relu")(x), "Is there a ReLU?"),
+        (lambda x, levels: keras.layers.Conv2D(levels + 1, 3, padding="same")(x), "changes the gates of 9 pixels"),
+        (lambda x, levels: dense(levels + 1, activation="tanh")(x), "Something bends"),
+        (lambda x, levels: dense(4)(x), "I see 4 gates for 2 levels"),
+    ],
+    "2.2 aggregate": [
+        (None, "not solved yet"),
+        (lambda contexts, gates: None, "not solved yet"),
+        (lambda contexts, gates: contexts @ gates, "stopped with"),
+        (lambda contexts, gates: [gates[..., i : i + 1] * c for i, c in enumerate(contexts)], "still to be added up"),
+        (lambda contexts, gates: ops.sum(aggregate(contexts, gates), axis=-1), "channels have been added up too"),
+        (lambda contexts, gates: ops.concatenate([c * gates[..., :1] for c in contexts], -1), "(B, H, W, C) is wanted"),
+        (lambda contexts, gates: sum(contexts), "the gates are not used"),
+        (lambda contexts, gates: 0 * contexts[0] + gates.sum(-1, keepdims=True), "You add up the gates"),
+        (lambda contexts, gates: aggregate(contexts, gates) / len(contexts), "A mean where"),
+        (lambda contexts, gates: aggregate(contexts, ops.softmax(gates)), "softmax"),
+        (lambda contexts, gates: aggregate(contexts[:-1], gates), "The last context is missing"),
+        (lambda contexts, gates: aggregate(contexts, gates[..., ::-1]), "opposite order"),
+        (lambda contexts, gates: aggregate(contexts, np.maximum(gates, 0)), "set to zero"),
+        (lambda contexts, gates: aggregate(contexts, np.abs(gates)), "lost their sign"),
+        (
+            lambda contexts, gates: aggregate(contexts, gates.mean((1, 2), keepdims=True)),
+            "one gate for the whole picture",
+        ),
+        (lambda contexts, gates: sum(gates[..., i] * c for i, c in enumerate(contexts)), "lost its last axis"),
+        (lambda contexts, gates: ops.sum(ops.stack(contexts, -1) * gates[..., None, :], -1), "cannot be stacked"),
+        (lambda contexts, gates: 2 * aggregate(contexts, gates), "the numbers are not"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "answer"), [(name, answer) for name, answers in RIGHT.items() for answer in answers])
+def test_right_answers(name, answer):
+    solved, message = verdict(name, answer)
+    assert solved and message.startswith("solved"), message
+
+
+@pytest.mark.parametrize(("name", "answer", "part"), [(name, *pair) for name, pairs in WRONG.items() for pair in pairs])
+def test_wrong_answers(name, answer, part):
+    solved, message = verdict(name, answer)
+    assert not solved and part in message
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_every_mistake_has_its_own_message(name):
+    tried = [answer for answer, part in WRONG[name] if part != "not solved yet"]
+    assert len({verdict(name, answer)[1] for answer in tried}) == len(tried) >= 4
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_solutions_on_the_page(name):
+    solved, message = verdict(name, solution("02_gated_aggregation.ipynb", name, keras=keras))
+    assert solved, message

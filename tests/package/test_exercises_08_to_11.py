@@ -1,0 +1,74 @@
+"""The exercises of notebooks 08 to 11: the folded solutions are right, each wrong answer gets its own message."""
+
+import math
+
+import numpy as np
+import pytest
+
+from focal_utils.exercises import verdict
+from tests.package.exercise_pages import mistakes_told_apart, solution
+
+PAGES = {
+    "8.1 break-even": "08_focal_vs_self_attention.ipynb",
+    "9.1 seeds": "09_ablations.ipynb",
+    "10.1 layout": "10_pretrained_and_transfer.ipynb",
+    "11.1 ring": "11_scaling_up.ipynb",
+}
+
+
+@pytest.mark.parametrize("exercise", PAGES)
+def test_the_folded_solution_is_right(exercise):
+    solved, said = verdict(exercise, solution(PAGES[exercise], exercise, np=np))
+    assert solved and said.startswith("solved. Next: "), said
+
+
+def mixing(kernels):
+    return sum(size**2 for size in kernels)
+
+
+WRONG = {
+    "8.1 break-even": {
+        "put your answer": None,
+        "A function is needed": 18.5,
+        "is there a `return`": lambda kernels: None,
+        "One number is wanted": lambda kernels: np.array([18.5]),
+        "do not round": lambda kernels: math.ceil((len(kernels) + 1 + mixing(kernels)) / 2),
+        "Twice too many": lambda kernels: len(kernels) + 1 + mixing(kernels),
+        "the side of the map": lambda kernels: np.sqrt((len(kernels) + 1 + mixing(kernels)) / 2),
+        "The gates are missing": lambda kernels: mixing(kernels) / 2,
+        "has k² weights": lambda kernels: (len(kernels) + 1 + sum(kernels)) / 2,
+        "at another T than 7": lambda kernels: 7,
+    },
+    "9.1 seeds": {
+        "put your answer": None,
+        "is there a `return`": lambda spread, effect: None,
+        "One number is wanted": lambda spread, effect: [1, 2],
+        "round up": lambda spread, effect: (1.96 * spread / effect) ** 2,
+        "square it": lambda spread, effect: 1.96 * spread / effect,
+        "The 1.96 is missing": lambda spread, effect: math.ceil((spread / effect) ** 2),
+        "Upside down": lambda spread, effect: math.ceil((1.96 * effect / spread) ** 2),
+        "it takes 11, not 1000": lambda spread, effect: 1000,
+    },
+    "10.1 layout": {
+        "put your answer": None,
+        "is there a `return`": lambda value: None,
+        "Nothing has moved": lambda value: value,
+        "(3, 3, 4, 5) is needed": lambda value: value[:, :, 0],
+        "inputs before the outputs": lambda value: value.transpose(2, 3, 0, 1),
+        "mirrored picture": lambda value: value.T,
+        "do not reshape": lambda value: value.reshape(3, 3, 4, 5),
+        "in the order 2, 3, 1, 0": lambda value: value.transpose(1, 0, 2, 3),
+    },
+    "11.1 ring": {
+        "put your answer": None,
+        "is there a `return`": lambda size, devices: None,
+        "One number is wanted": lambda size, devices: [size],
+        "nobody to send to": lambda size, devices: 2 * (devices - 1) * size / devices if devices > 1 else size,
+        "The second hands it on": lambda size, devices: (devices - 1) * size / devices,
+        "not all of its gradients": lambda size, devices: 2 * (devices - 1) * size,
+        "Count the steps": lambda size, devices: 2 * size,
+        "each sends 1200 bytes; yours says 5": lambda size, devices: 5,
+        "turn into bits": lambda size, devices: 16 * (devices - 1) * size / devices,
+    },
+}
+test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)

@@ -1,0 +1,212 @@
+"""Exports say what the model says, in a process without focal_utils; what cannot be exported is refused, whole.
+
+LiteRT and ONNX need the packages of requirements-export.txt: `make test-exports` has them, elsewhere they are skipped.
+"""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import keras
+import numpy as np
+import pytest
+
+import export
+import focal_utils as fu
+from focal_utils.weights import export_model
+from focal_utils.weights import exports as exporting
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel and LiteRT: TensorFlow's")
+LIMIT = 1e-4  # relative to the largest logit
+PACKAGES = {".onnx": ("onnx", "tf2onnx", "onnxruntime"), ".tflite": ("ai_edge_litert",)}
+FORMATS = [(form, *ending) for form, ending in export.FORMATS.items()]
+FLOATS = [row for row in FORMATS if row[2] is None]
+TINY = {"classes": 5, "embed_dim": 4, "depths": (1, 1)}
+OPTIONS = {"use_conv_embed": True, "use_postln": True, "layer_scale": 0.1, "use_postln_in_modulation": True}
+
+
+def need(ending):
+    """Skip the test unless what writes and runs this format is installed."""
+    for package in PACKAGES.get("." + ending.rpartition(".")[2], ()):
+        if not find_spec(package):
+            pytest.skip(f"{package} is not installed: make test-exports")
+
+
+def write(model, path, quantize=None, images=None):
+    return model.save(path) if path.suffix == ".keras" else export_model(model, path, quantize, images)
+
+
+def randomised(model):
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.2, weight.shape) for weight in model.weights])
+    return model
+
+
+@pytest.fixture(scope="module")
+def signs():
+    return fu.render_signs(640)
+
+
+@pytest.mark.parametrize(("form", "ending", "quantize"), FLOATS)
+def test_images_of_any_size_and_number(form, ending, quantize, tmp_path):
+    need(ending)
+    model = randomised(fu.FocalNet((None, None, 3), preprocessing="imagenet", **TINY, **OPTIONS))
+    path = tmp_path / f"open{ending}"
+    write(model, path)
+    with export.reader(path) as reader:
+        for shape in ((1, 16, 16, 3), (2, 24, 41, 3), (64, 16, 16, 3)):
+            images = np.random.default_rng(1).integers(0, 256, shape, dtype="uint8")
+            expected = fu.predict(model, images)
+            assert export.relative_difference(export.logits(reader, images), expected).max() <= LIMIT
+
+
+@pytest.mark.parametrize(("form", "ending", "quantize"), FORMATS)
+def test_the_shipped_network(form, ending, quantize, tmp_path, signs):
+    need(ending)
+    model, path = fu.load_trained("gtsrb"), tmp_path / f"signs{ending}"
+    write(model, path, quantize, signs.x_train[:100] if quantize == "int8" else None)
+    expected = fu.predict(model, signs.x_test)
+    with export.reader(path) as reader:
+        for batch in (1, 2, 64):
+            some = signs.x_test if batch == 64 else signs.x_test[: 2 * batch]
+            got = export.logits(reader, some, batch)
+            difference = export.relative_difference(got, expected[: len(some)])
+            assert got.shape == (len(some), 43) and difference.max() <= (1 if quantize else LIMIT)
+    assert np.mean(got.argmax(-1) == expected.argmax(-1)) >= (0.95 if quantize else 1)
+    if quantize:
+        assert difference.max() > LIMIT and export.size(path) < 0.4 * model.count_params() * 4
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_int8_loses_at_most_half_a_point(tmp_path, monkeypatch):
+    need(".tflite")
+    monkeypatch.setenv("FOCAL_OFFLINE", "1")
+    try:
+        data = fu.load_gtsrb()
+    except fu.DataNotFound:
+        pytest.skip("GTSRB is not on this machine")
+    model = fu.load_trained("gtsrb")
+    export_model(model, tmp_path / "int8.tflite", "int8", data.x_train[:: len(data.x_train) // 300])
+    with export.reader(tmp_path / "int8.tflite") as reader:
+        right = np.mean(export.logits(reader, data.x_test).argmax(-1) == data.y_test)
+    assert fu.accuracy(model, data.x_test, data.y_test) - right <= 0.005
+
+
+@pytest.mark.parametrize("name", json.loads(export.RESULTS.read_text(encoding="utf-8")))
+def test_recorded_exports_are_equal_and_int8_is_near(name):
+    facts = json.loads(export.RESULTS.read_text(encoding="utf-8"))[name]
+    rows = facts["formats"]
+    assert set(rows) == set(export.FORMATS)
+    for form, (_, quantize) in export.FORMATS.items():
+        assert quantize or rows[form]["largest_difference"] <= LIMIT
+        assert rows[form]["accuracy"] >= rows["Keras"]["accuracy"] - (0.005 if quantize else 0)
+
+
+@pytest.mark.parametrize("ending", ["", ".tflite", ".onnx"])
+def test_the_process_that_reads_an_export_cannot_import_the_package(ending):
+    code = f"import runpy, sys; runner = runpy.run_path({str(export.RUNNER)!r}); runner['hide']({ending!r}); "
+    done = subprocess.run([sys.executable, "-I", "-c", code + "import focal_utils"], capture_output=True, text=True)
+    assert done.returncode == 1 and "import of focal_utils halted" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["net", "net.tflite", "net.onnx"])
+def test_what_is_there_is_not_touched(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name} is there already. It was not touched"):
+        export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "mine.txt"]
+
+
+def test_a_folder_of_exports_is_not_touched_and_is_written_whole(tmp_path, monkeypatch):
+    model, folder = fu.FocalNet((16, 16, 3), **TINY), tmp_path / "nets" / "net"
+    folder.mkdir(parents=True)
+    with pytest.raises(FileExistsError, match="net is there already.*choose another --to"):
+        export.export_all(model, "net", None, folder)
+    folder.rmdir()
+
+    def fails(model, path, quantize, images):
+        path.mkdir()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(export, "export_model", fails)
+    with pytest.raises(OSError, match="disk full"):
+        export.export_all(model, "net", None, folder)
+    assert list((tmp_path / "nets").iterdir()) == []
+
+
+@pytest.mark.parametrize("package", exporting.ONNX_PACKAGES)
+def test_a_missing_package_is_named_and_nothing_is_written(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "find_spec", lambda wanted: None if wanted == package else True)
+    with pytest.raises(ModuleNotFoundError, match=f"to ONNX needs more than Keras: pip install {package}$"):
+        export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_backend_is_told_where_exports_are_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="TensorFlow backend, this is jax: save the model as .keras"):
+        export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    model = fu.FocalNet((16, 16, 3), **TINY)
+
+    def fails(path, **options):
+        (tmp_path / path).mkdir()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(model, "export", fails)
+    with pytest.raises(OSError, match="disk full"):
+        export_model(model, tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "message"),
+    [
+        ("net.h5", {}, ValueError, r"net.h5 does not say which format.*\.tflite.*\.onnx"),
+        ("no/net", {}, FileNotFoundError, "no folder .*no for net: make it first"),
+        ("net.tflite", {"quantize": "int4"}, ValueError, "quantize='int4' is not known.*'weights', 'int8'"),
+        ("net.tflite", {"quantize": "int8"}, ValueError, 'images are needed for quantize="int8"'),
+        ("net.tflite", {"images": np.zeros((1, 16, 16, 3))}, ValueError, "and for nothing else"),
+        ("net.onnx", {"quantize": "weights"}, ValueError, "is for LiteRT .*, not for net.onnx"),
+    ],
+)
+def test_arguments_that_do_not_fit(name, options, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / name, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def of_layers(*layers):
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: of_layers(keras.layers.Dense(2, activation="gelu")), "Erfc.*fu.gelu is the same function"),
+        (lambda: fu.article.build_focal_net(10), "Erfc.*fu.gelu is the same function"),
+        (lambda: of_layers(keras.layers.Normalization(mean=[1.0] * 4, variance=[2.0] * 4)), "3 inputs instead of 1"),
+    ],
+    ids=["gelu of Keras", "the article's network", "Normalization"],
+)
+def test_what_onnx_cannot_say_is_refused(build, message, tmp_path):
+    need(".onnx")
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        export_model(build(), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gelu_of_the_package_is_in_onnx_as_erf(tmp_path):
+    need(".onnx")
+    import onnx
+
+    export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net.onnx")
+    found = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
+    blocks, gelus = 2, 4  # a block's two levels, its global context and its MLP
+    assert found.count("Erf") == blocks * gelus and "Erfc" not in found
