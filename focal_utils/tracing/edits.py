@@ -1,6 +1,7 @@
 """Gates changed on purpose: switched off, frozen, shuffled, and what the network answers then.
 
-Edits are for `traces.run`. A place to edit is a dict, block name → numbers of its gates from 0, the global one last."""
+Edits are for `traces.run`. A place to edit is a dict, block name → numbers of its gates from 0, the global one last.
+"""
 
 import numpy as np
 from keras import ops

@@ -2,7 +2,8 @@
 
 It follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled down to
 small images. How weights move is in `optimizers.py`, how images are changed in `augment.py`, which images make up a
-batch in `batches.py`, how a run goes on in `backup.py`, and what it says on the way in `log.py`."""
+batch in `batches.py`, how a run goes on in `backup.py`, and what it says on the way in `log.py`.
+"""
 
 from contextlib import nullcontext
 from pathlib import Path
