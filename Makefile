@@ -32,6 +32,7 @@ lab: env  ## install what is needed and open JupyterLab on notebook 00 (ARGS=--n
 test: env-dev  ## lint, unit tests, and every notebook run from a cold start, its outputs compared (strict nbval)
 	@echo "1/3 lint"
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 	@echo "2/3 unit tests"
 	$(RUN) -m pytest tests -rs $(ARGS)
 	@echo "3/3 notebooks"
@@ -87,7 +88,7 @@ test-site: site  ## every page of the site in a real Chromium: phone and desk, l
 
 format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff check --fix .
-	$(RUN) -m ruff format focal_utils tests tools
+	$(RUN) -m ruff format .
 
 clean:  ## remove the environments and everything that can be made again
 	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(EXPORTS_ENV) $(SITE_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -31,15 +31,9 @@ PUBLIC = {
         "DataNotFound",
         "check_choice",
     ),
-    "exercises": (
-        "check",
-    ),
-    "explorer": (
-        "GateExplorer",
-    ),
-    "figures": (
-        "show",
-    ),
+    "exercises": ("check",),
+    "explorer": ("GateExplorer",),
+    "figures": ("show",),
     "files": (
         "cache_folder",
         "data_folder",

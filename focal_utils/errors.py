@@ -1,7 +1,6 @@
 """What went wrong, in words: errors that say what was got, what is expected and what to do."""
 
 
-
 def check_choice(argument, value, choices):
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:

@@ -92,6 +92,7 @@ def load_results(name):
         raise FileNotFoundError(f"There are no results {name!r} in {folder}. There are: {known}.")
     return json.loads(path.read_text(encoding="utf-8"))
 
+
 TIMEOUT = 8
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -106,8 +107,10 @@ def check_digest(path, expected, algorithm="md5"):
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected:
-        raise DamagedData(f"{path}: the {algorithm.upper()} checksum is {found}, expected {expected}. "
-                          "Delete the file and get it again.")
+        raise DamagedData(
+            f"{path}: the {algorithm.upper()} checksum is {found}, expected {expected}. "
+            "Delete the file and get it again."
+        )
 
 
 def fetch(url, path, checksum=None, algorithm="md5"):
@@ -146,11 +149,16 @@ def fetch(url, path, checksum=None, algorithm="md5"):
         except (OSError, http.client.HTTPException) as error:
             after = part.stat().st_size if part.is_file() else 0
             if getattr(error, "errno", None) in DISK_FULL:
-                raise OSError(error.errno, f"the disk is full: {path} needs more space. Free some and call again; "
-                                           f"the {after:,} bytes that have arrived are kept in {part}") from error
+                raise OSError(
+                    error.errno,
+                    f"the disk is full: {path} needs more space. Free some and call again; "
+                    f"the {after:,} bytes that have arrived are kept in {part}",
+                ) from error
             if after <= before:
-                raise ConnectionError(f"{url}: {error or type(error).__name__}"
-                                      + (f"; the {after:,} bytes in {part} are kept" if after else "")) from error
+                raise ConnectionError(
+                    f"{url}: {error or type(error).__name__}"
+                    + (f"; the {after:,} bytes in {part} are kept" if after else "")
+                ) from error
     try:
         check_digest(part, checksum, algorithm)
     except DamagedData as error:
@@ -183,8 +191,14 @@ class _progress:
     def __init__(self, title, have, total):
         from rich import progress as bars
 
-        self._bar = bars.Progress(bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn(),
-                                  bars.TransferSpeedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn())
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.DownloadColumn(),
+            bars.TransferSpeedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+        )
         self._task = self._bar.add_task(title, total=total, completed=have)
 
     def __enter__(self):
@@ -209,8 +223,10 @@ def open_archive(path):
         for flavour in (PurePosixPath, PureWindowsPath):
             if flavour(name).is_absolute() or flavour(name).drive or ".." in flavour(name).parts:
                 archive.close()
-                raise DamagedData(f"{path}: the member {name!r} leads out of the archive's folder. "
-                                  "This is not the official archive: nothing was read from it.")
+                raise DamagedData(
+                    f"{path}: the member {name!r} leads out of the archive's folder. "
+                    "This is not the official archive: nothing was read from it."
+                )
     return archive
 
 
@@ -224,5 +240,6 @@ def read_member(archive, name):
     try:
         return archive.read(name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DamagedData(f"{archive.filename}: the member {name!r} is damaged ({error}). "
-                          "Delete the archive and get it again.") from error
+        raise DamagedData(
+            f"{archive.filename}: the member {name!r} is damaged ({error}). Delete the archive and get it again."
+        ) from error

@@ -198,8 +198,9 @@ def roundabout(pen):
     blue_disc(pen)
     for start in (10, 130, 250):
         tip = np.radians(start - 98)
-        pen.arrow([*arc(0, 0, 0.5, 0.5, start, start - 62), (0.52 * np.cos(tip), 0.52 * np.sin(tip))],
-                  0.16, WHITE, 0.29)
+        pen.arrow(
+            [*arc(0, 0, 0.5, 0.5, start, start - 62), (0.52 * np.cos(tip), 0.52 * np.sin(tip))], 0.16, WHITE, 0.29
+        )
 
 
 def junction(pen):
@@ -254,8 +255,10 @@ KEEP = [(-0.46, -0.46), (0.5, 0.5)]
 
 # How to draw each class, by its GTSRB class id.
 FACES = {
-    **{label: partial(speed_limit, number=number) for label, number in
-       {0: "20", 1: "30", 2: "50", 3: "60", 4: "70", 5: "80", 7: "100", 8: "120"}.items()},
+    **{
+        label: partial(speed_limit, number=number)
+        for label, number in {0: "20", 1: "30", 2: "50", 3: "60", 4: "70", 5: "80", 7: "100", 8: "120"}.items()
+    },
     6: partial(end_sign, symbol=partial(text, string="80", height=0.72, width=1.1, colour=GREY)),
     9: partial(no_overtaking, left=car),
     10: partial(no_overtaking, left=lorry),

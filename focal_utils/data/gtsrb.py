@@ -164,12 +164,18 @@ def _rows(archive, csv_name, images, folder, label=None):
         where = f"{archive.filename}, {csv_name}, row {number}"
         try:
             name = line["Filename"]
-            row = Row(where, folder + name, (int(line["Width"]), int(line["Height"])),
-                      tuple(int(line["Roi." + corner]) for corner in ("X1", "Y1", "X2", "Y2")), int(line["ClassId"]),
-                      -1 if label is None else 1000 * label + int(name.split("_")[0]))
+            row = Row(
+                where,
+                folder + name,
+                (int(line["Width"]), int(line["Height"])),
+                tuple(int(line["Roi." + corner]) for corner in ("X1", "Y1", "X2", "Y2")),
+                int(line["ClassId"]),
+                -1 if label is None else 1000 * label + int(name.split("_")[0]),
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedData(f"{where}: expected Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId, "
-                              f"got {line} ({error!r}).") from error
+            raise DamagedData(
+                f"{where}: expected Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId, got {line} ({error!r})."
+            ) from error
         if row.member not in members:
             raise DamagedData(f"{where}: its image {row.member} is not in {images.filename}.")
         if label is not None and row.label != label:
@@ -182,11 +188,16 @@ def _check_counts(path, rows, expected):
     counts = np.bincount([row.label for row in rows], minlength=len(expected))
     if len(counts) > len(expected):
         raise DamagedData(f"{path}: ClassId {len(counts) - 1} occurs, expected 0 to {len(expected) - 1}.")
-    wrong = [f"class {label} ({GTSRB_CLASSES[label]}) has {count:,} images, expected {right:,}"
-             for label, (count, right) in enumerate(zip(counts, expected, strict=True)) if count != right]
+    wrong = [
+        f"class {label} ({GTSRB_CLASSES[label]}) has {count:,} images, expected {right:,}"
+        for label, (count, right) in enumerate(zip(counts, expected, strict=True))
+        if count != right
+    ]
     if wrong:
-        raise DamagedData(f"{path}: the counts per class do not add up: {'; '.join(wrong[:3])}"
-                          f"{f'; and {len(wrong) - 3} more classes' if len(wrong) > 3 else ''}.")
+        raise DamagedData(
+            f"{path}: the counts per class do not add up: {'; '.join(wrong[:3])}"
+            f"{f'; and {len(wrong) - 3} more classes' if len(wrong) > 3 else ''}."
+        )
 
 
 def _arrays(archive, rows, size, part):
@@ -203,6 +214,9 @@ def _arrays(archive, rows, size, part):
         if image.shape[1::-1] != row.size:
             raise DamagedData(f"{row.where}: width and height are {row.size}, but the image has {image.shape[1::-1]}.")
         images[place] = resize_bilinear(image, size)
-    return {f"x_{part}": images, f"y_{part}": np.array([row.label for row in rows], np.uint8),
-            f"orig_size_{part}": np.array([row.size for row in rows], np.int16),
-            f"roi_{part}": np.array([row.roi for row in rows], np.int16)}
+    return {
+        f"x_{part}": images,
+        f"y_{part}": np.array([row.label for row in rows], np.uint8),
+        f"orig_size_{part}": np.array([row.size for row in rows], np.int16),
+        f"roi_{part}": np.array([row.roi for row in rows], np.int16),
+    }

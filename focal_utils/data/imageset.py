@@ -52,8 +52,10 @@ class ImageSet:
     def __repr__(self):
         shape = "×".join(map(str, self.image_shape))
         counts = " / ".join(f"{len(x):,}" for x in (self.x_train, self.x_val, self.x_test))
-        return (f"<ImageSet {self.name} ({self.source}): {counts} train / val / test, "
-                f"{shape} {self.x_train.dtype}, {self.num_classes} classes>")
+        return (
+            f"<ImageSet {self.name} ({self.source}): {counts} train / val / test, "
+            f"{shape} {self.x_train.dtype}, {self.num_classes} classes>"
+        )
 
 
 def read_npz(path, keys):
@@ -65,8 +67,15 @@ def read_npz(path, keys):
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError,
-            AttributeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        AttributeError,
+    ) as error:
         raise DamagedData(f"{path} is damaged or cut short ({error}).") from error
     missing = [key for key in keys if key not in arrays]
     if missing:

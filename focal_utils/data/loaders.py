@@ -11,13 +11,30 @@ from focal_utils.data.imageset import ImageSet, read_npz, write_npz
 from focal_utils.errors import DamagedData, DataNotFound
 from focal_utils.files import cache_folder, check_digest, data_folder, fetch, given_folder
 
-GTSRB_KEYS = ("x_train", "y_train", "x_test", "y_test", "track_train",
-              "orig_size_train", "roi_train", "orig_size_test", "roi_test")
+GTSRB_KEYS = (
+    "x_train",
+    "y_train",
+    "x_test",
+    "y_test",
+    "track_train",
+    "orig_size_train",
+    "roi_train",
+    "orig_size_test",
+    "roi_test",
+)
 
 MEDMNIST_ADDRESS = "https://zenodo.org/records/10519652/files/"
 
-BLOOD_CELLS = ("basophil", "eosinophil", "erythroblast", "immature granulocyte", "lymphocyte", "monocyte",
-               "neutrophil", "platelet")
+BLOOD_CELLS = (
+    "basophil",
+    "eosinophil",
+    "erythroblast",
+    "immature granulocyte",
+    "lymphocyte",
+    "monocyte",
+    "neutrophil",
+    "platelet",
+)
 
 _BREAST = ("malignant", "normal or benign")
 
@@ -59,12 +76,23 @@ def load_gtsrb(size=32, validation=0.1, seed=0, download=True):
     held_out = validation_mask(arrays["y_train"], arrays["track_train"], validation, seed)
     parts = {}
     for part, rows in (("train", ~held_out), ("val", held_out)):
-        parts |= {f"x_{part}": arrays["x_train"][rows], f"y_{part}": arrays["y_train"][rows].astype(np.int64),
-                  f"track_{part}": arrays["track_train"][rows], f"size_{part}": arrays["orig_size_train"][rows],
-                  f"roi_{part}": arrays["roi_train"][rows]}
-    return ImageSet("GTSRB", "official", GTSRB_CLASSES, x_test=arrays["x_test"],
-                    y_test=arrays["y_test"].astype(np.int64), size_test=arrays["orig_size_test"],
-                    roi_test=arrays["roi_test"], **parts)
+        parts |= {
+            f"x_{part}": arrays["x_train"][rows],
+            f"y_{part}": arrays["y_train"][rows].astype(np.int64),
+            f"track_{part}": arrays["track_train"][rows],
+            f"size_{part}": arrays["orig_size_train"][rows],
+            f"roi_{part}": arrays["roi_train"][rows],
+        }
+    return ImageSet(
+        "GTSRB",
+        "official",
+        GTSRB_CLASSES,
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"].astype(np.int64),
+        size_test=arrays["orig_size_test"],
+        roi_test=arrays["roi_test"],
+        **parts,
+    )
 
 
 def _gtsrb_arrays(size, download):
@@ -72,14 +100,22 @@ def _gtsrb_arrays(size, download):
     given = given_folder()
     if given and (given / name).is_file():
         facts = (given / name).stat()
-        return _through_cache(f"gtsrb_{size}_copy.npz", f"{facts.st_size} {facts.st_mtime_ns}",
-                              lambda: read_npz(given / name, GTSRB_KEYS))
+        return _through_cache(
+            f"gtsrb_{size}_copy.npz", f"{facts.st_size} {facts.st_mtime_ns}", lambda: read_npz(given / name, GTSRB_KEYS)
+        )
 
     wanted = f"the official archives or {name}" + (" (gtsrb_32.npz serves size=32 only)" if size != 32 else "")
     instead = "render_signs(n) gives traffic signs without any data"
-    return _through_cache(name, None, lambda: read_official(
-        *_obtain({archive: (ADDRESS + archive, md5) for archive, md5 in ARCHIVES.items()}, wanted, instead, download),
-        size))
+    return _through_cache(
+        name,
+        None,
+        lambda: read_official(
+            *_obtain(
+                {archive: (ADDRESS + archive, md5) for archive, md5 in ARCHIVES.items()}, wanted, instead, download
+            ),
+            size,
+        ),
+    )
 
 
 def _through_cache(name, origin, make):
@@ -121,8 +157,12 @@ def load_medmnist(name, download=True):
         raise ValueError(f"There is no MedMNIST set {name!r} here, expected one of {', '.join(MEDMNIST)}.")
     md5, class_names = MEDMNIST[name]
     file = f"{name}.npz"
-    path, = _obtain({file: (f"{MEDMNIST_ADDRESS}{file}?download=1", md5)}, file,
-                    "render_signs(n) gives another set, traffic signs, without any data", download)
+    (path,) = _obtain(
+        {file: (f"{MEDMNIST_ADDRESS}{file}?download=1", md5)},
+        file,
+        "render_signs(n) gives another set, traffic signs, without any data",
+        download,
+    )
     return _medmnist_layout(path, name, "official", class_names)
 
 
@@ -146,7 +186,8 @@ def load_blood_cells():
             f"{file} is not on this machine, and there is no address to fetch it from. Three ways out:\n"
             f"  1. set FOCAL_DATA_DIR to a folder that holds it (now: {_given_text()});\n"
             f"  2. put it into {cache_folder()};\n"
-            '  3. load_medmnist("bloodmnist") downloads the official set made from the same source.')
+            '  3. load_medmnist("bloodmnist") downloads the official set made from the same source.'
+        )
     return _medmnist_layout(path, "blood cells", "own split", BLOOD_CELLS)
 
 
@@ -158,11 +199,14 @@ def _medmnist_layout(path, name, source, class_names):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1).astype(np.int64)
         images = images[..., None] if images.ndim == 3 else images
         if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
-            raise DamagedData(f"{path}: {part}_images has shape {images.shape} and type {images.dtype}, expected uint8 "
-                              f"(N, height, width[, 3]) with N = {len(labels)}, the number of labels.")
+            raise DamagedData(
+                f"{path}: {part}_images has shape {images.shape} and type {images.dtype}, expected uint8 "
+                f"(N, height, width[, 3]) with N = {len(labels)}, the number of labels."
+            )
         if labels.min() < 0 or labels.max() >= len(class_names):
-            raise DamagedData(f"{path}: {part}_labels go from {labels.min()} to {labels.max()}, "
-                              f"expected 0 to {len(class_names) - 1}.")
+            raise DamagedData(
+                f"{path}: {part}_labels go from {labels.min()} to {labels.max()}, expected 0 to {len(class_names) - 1}."
+            )
         parts |= {f"x_{part}": images, f"y_{part}": labels}
     return ImageSet(name, source, class_names, **parts)
 
@@ -215,7 +259,8 @@ def _obtain(files, wanted, instead, download):
             f"{', '.join(missing)}: not on this machine, and not to be fetched ({error}). Three ways out:\n"
             f"  1. set FOCAL_DATA_DIR to a folder that holds {wanted} (now: {_given_text()});\n"
             f"  2. download by hand, and put into {cache_folder()}:{addresses}\n"
-            f"  3. {instead}.") from error
+            f"  3. {instead}."
+        ) from error
     return list(paths.values())
 
 

@@ -21,9 +21,16 @@ _LEVELS = (256, 128, 64, 32, 16)
 _TYPICAL_SCALE = (0.66, 0.94)
 
 # Pairs of colours that stand behind signs: sky, overcast sky, foliage, wall, dusk.
-_BACKDROPS = np.array([[(196, 216, 240), (232, 236, 240)], [(150, 160, 172), (206, 210, 214)],
-                       [(38, 52, 26), (96, 110, 62)], [(96, 84, 74), (164, 150, 136)],
-                       [(26, 28, 34), (66, 68, 76)]], np.float32)
+_BACKDROPS = np.array(
+    [
+        [(196, 216, 240), (232, 236, 240)],
+        [(150, 160, 172), (206, 210, 214)],
+        [(38, 52, 26), (96, 110, 62)],
+        [(96, 84, 74), (164, 150, 136)],
+        [(26, 28, 34), (66, 68, 76)],
+    ],
+    np.float32,
+)
 
 
 def render_signs(n, seed=0, size=32, classes=None, scale=None):
@@ -87,8 +94,8 @@ def _render_many(n, seed, size, classes, scale):
         rng = np.random.default_rng((*seed, start))
         chosen = classes[rng.permutation(_CHUNK) % len(classes)]
         stop = min(start + _CHUNK, n)
-        labels[start:stop] = chosen[:stop - start]
-        images[start:stop] = _render(rng, chosen, size, scale)[:stop - start]
+        labels[start:stop] = chosen[: stop - start]
+        images[start:stop] = _render(rng, chosen, size, scale)[: stop - start]
     return images, labels
 
 
@@ -150,14 +157,22 @@ def _pose(rng, count, size, scale, varied):
     shift = rng.uniform(-0.04, 0.04, (count, 2)) * size * varied
     cos_turn, cos_tilt, cos_roll = np.cos(turn), np.cos(tilt), np.cos(roll)
     sin_turn, sin_tilt, sin_roll = np.sin(turn), np.sin(tilt), np.sin(roll)
-    across = [cos_turn * cos_roll, cos_tilt * sin_roll + sin_tilt * sin_turn * cos_roll,
-              sin_tilt * sin_roll - cos_tilt * sin_turn * cos_roll]
-    down = [-cos_turn * sin_roll, cos_tilt * cos_roll - sin_tilt * sin_turn * sin_roll,
-            sin_tilt * cos_roll + cos_tilt * sin_turn * sin_roll]
+    across = [
+        cos_turn * cos_roll,
+        cos_tilt * sin_roll + sin_tilt * sin_turn * cos_roll,
+        sin_tilt * sin_roll - cos_tilt * sin_turn * cos_roll,
+    ]
+    down = [
+        -cos_turn * sin_roll,
+        cos_tilt * cos_roll - sin_tilt * sin_turn * sin_roll,
+        sin_tilt * cos_roll + cos_tilt * sin_turn * sin_roll,
+    ]
     radius, (x, y), distance = diameter / 2, (size / 2 + shift).T, 4
     one = np.ones(count)
-    columns = [(radius * face[0] + x * face[2] / distance, radius * face[1] + y * face[2] / distance,
-                face[2] / distance) for face in (across, down)]
+    columns = [
+        (radius * face[0] + x * face[2] / distance, radius * face[1] + y * face[2] / distance, face[2] / distance)
+        for face in (across, down)
+    ]
     forward = np.stack([np.stack(column, -1) for column in (*columns, (x, y, one))], -1)
     rows = [np.cross(forward[:, :, (i + 1) % 3], forward[:, :, (i + 2) % 3]) for i in range(3)]
     return np.stack(rows, 1), diameter
@@ -170,16 +185,22 @@ def _sample(labels, inverse, size, wanted):
     side = np.array(_LEVELS)[level][:, None, None]
     start = table[labels, level][:, None, None]
     y, x = np.mgrid[:size, :size] + 0.5
-    u, v, w = (row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-               for row in np.moveaxis(inverse, 1, 0))
+    u, v, w = (
+        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
+        for row in np.moveaxis(inverse, 1, 0)
+    )
     column, row = (np.clip((c / w + 1) * (side / 2) - 0.5, 0, side - 1.001) for c in (u, v))
     left, top = column.astype(np.int64), row.astype(np.int64)
     right_share, low_share = (column - left).astype(np.float32), (row - top).astype(np.float32)
     corner = start + top * side + left
     colour = np.zeros((*corner.shape, 3), np.float32)
     alpha = np.zeros((*corner.shape, 1), np.float32)
-    for step, share in ((0, (1 - low_share) * (1 - right_share)), (1, (1 - low_share) * right_share),
-                        (side, low_share * (1 - right_share)), (side + 1, low_share * right_share)):
+    for step, share in (
+        (0, (1 - low_share) * (1 - right_share)),
+        (1, (1 - low_share) * right_share),
+        (side, low_share * (1 - right_share)),
+        (side + 1, low_share * right_share),
+    ):
         texel = pixels[corner + step].view(np.uint8).reshape(*corner.shape, 4)
         weight = (share * texel[..., 3] * np.float32(1 / 255))[..., None]
         alpha += weight
@@ -200,9 +221,17 @@ def _backgrounds(rng, count, size):
         noise = rng.standard_normal((count, cells, cells, 3), np.float32) * np.float32(0.4)
         noise = (noise + 3 * noise.mean(-1, keepdims=True)) * (rough * 0.7).astype(np.float32)
         spread = _spread(cells, size)
-        images += np.matmul(spread, np.matmul(spread, noise.reshape(count, cells, -1))
-                            .reshape(count, size, cells, 3).swapaxes(1, 2).reshape(count, cells, -1)
-                            ).reshape(count, size, size, 3).swapaxes(1, 2)
+        images += (
+            np.matmul(
+                spread,
+                np.matmul(spread, noise.reshape(count, cells, -1))
+                .reshape(count, size, cells, 3)
+                .swapaxes(1, 2)
+                .reshape(count, cells, -1),
+            )
+            .reshape(count, size, size, 3)
+            .swapaxes(1, 2)
+        )
     place = (np.arange(size) + 0.5) / size - rng.uniform(0.42, 0.58, count)[:, None]
     post = (np.abs(place) < rng.uniform(0.02, 0.06, count)[:, None]) & (rng.random((count, 1)) < 0.5)
     grey = rng.uniform(40, 170, (count, 1, 1, 1)).astype(np.float32)
@@ -225,8 +254,9 @@ def _ramp(rng, count, size, offset, steepness):
     """Smooth steps from 0 to 1 across the image in random directions, shape (count, size, size)."""
     angle = rng.uniform(0, 2 * np.pi, count)
     across = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
-    x, y, offset, steepness = (a.astype(np.float32)[:, None, None]
-                               for a in (np.cos(angle), np.sin(angle), offset, steepness))
+    x, y, offset, steepness = (
+        a.astype(np.float32)[:, None, None] for a in (np.cos(angle), np.sin(angle), offset, steepness)
+    )
     position = (x * across + y * across[:, None] - offset) * steepness
     return 0.5 + 0.5 * position / (1 + np.abs(position))
 
@@ -244,13 +274,15 @@ def _blurred(images, sigma):
     reach = max(1, images.shape[1] // 12)
     steps = np.arange(-reach, reach + 1)
     for axis in (1, 2):
-        kernel = np.exp(-0.5 * (steps / np.maximum(sigma[:, axis - 1:axis], 1e-3)) ** 2)
+        kernel = np.exp(-0.5 * (steps / np.maximum(sigma[:, axis - 1 : axis], 1e-3)) ** 2)
         kernel = (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
         margin = [(0, 0)] * 4
         margin[axis] = (reach, reach)
         padded = np.pad(images, margin, mode="edge")
-        images = sum(kernel[:, i, None, None, None] * np.take(padded, range(i, i + images.shape[axis]), axis)
-                     for i in range(2 * reach + 1))
+        images = sum(
+            kernel[:, i, None, None, None] * np.take(padded, range(i, i + images.shape[axis]), axis)
+            for i in range(2 * reach + 1)
+        )
     return images
 
 

@@ -1,6 +1,5 @@
 """What a trained network says of images, and how often it is right."""
 
-
 import keras
 import numpy as np
 

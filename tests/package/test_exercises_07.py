@@ -86,8 +86,9 @@ WRONG = {
         "taken whole": halves,
         "touches was taken whole": lambda energy, inside: ratio(energy, (inside > 0.0).astype(float)),
         "squared it again": lambda energy, inside: ratio(energy**2, inside),
-        "inside with outside": lambda energy, inside: (energy * inside).sum(axis=(1, 2))
-        / (energy * (1 - inside)).sum(axis=(1, 2)),
+        "inside with outside": lambda energy, inside: (
+            (energy * inside).sum(axis=(1, 2)) / (energy * (1 - inside)).sum(axis=(1, 2))
+        ),
         "yours is": lambda energy, inside: ratio(energy**3, inside),
     },
 }

@@ -46,7 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
         cut = self.server.cuts.pop(0) if self.server.cuts else len(CONTENT)
-        self.wfile.write(CONTENT[start:start + cut])
+        self.wfile.write(CONTENT[start : start + cut])
         return None
 
     def log_message(self, *arguments):

@@ -76,8 +76,9 @@ def write_archives(folder, change=None):
 def small(monkeypatch):
     """``load_gtsrb`` expects the small archives instead of the official ones."""
     monkeypatch.setattr(loaders, "ARCHIVES", dict.fromkeys(loaders.ARCHIVES))
-    monkeypatch.setattr(loaders, "read_official",
-                        functools.partial(read_official, train_counts=(6, 6), test_counts=(1, 2)))
+    monkeypatch.setattr(
+        loaders, "read_official", functools.partial(read_official, train_counts=(6, 6), test_counts=(1, 2))
+    )
 
 
 def test_archives_are_read_without_unpacking(small, given):
@@ -143,6 +144,7 @@ def alter(archive, name, old, new):
     def change(members):
         assert old in members[archive][name]
         members[archive][name] = members[archive][name].replace(old, new, 1)
+
     return change
 
 
@@ -150,22 +152,36 @@ CSV_1 = "GTSRB/Final_Training/Images/00001/GT-00001.csv"
 PPM_1 = "GTSRB/Final_Training/Images/00001/00002_00001.ppm"
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (add(TRAINING, "../evil.ppm"), r"Training_Images\.zip: the member '\.\./evil\.ppm' leads out"),
-    (add(TEST_LABELS, "/evil.csv"), r"Test_GT\.zip: the member '/evil\.csv' leads out"),
-    (lambda members: members[TRAINING].pop(PPM_1), r"GT-00001\.csv, row 7: its image .*00002_00001\.ppm is not in"),
-    (lambda members: members[TEST_IMAGES].pop("GTSRB/Final_Test/Images/00001.ppm"),
-     r"GT-final_test\.csv, row 3: its image .*00001\.ppm is not in .*Test_Images\.zip"),
-    (lambda members: members[TRAINING].pop(CSV_1), r"has no GTSRB/.*/GT-00001\.csv"),
-    (alter(TRAINING, CSV_1, b"00002_00001.ppm;46;43;5;6;41;37;1\r\n", b""),
-     r"do not add up: class 1 \(speed limit 30\) has 5 images, expected 6\.$"),
-    (alter(TEST_LABELS, "GT-final_test.csv", b"56;1", b"56;0"), r"Test_GT\.zip: .*class 0 .* 2 images, expected 1; "),
-    (alter(TEST_LABELS, "GT-final_test.csv", b"56;1", b"56;7"), "ClassId 7 occurs, expected 0 to 1"),
-    (alter(TRAINING, CSV_1, b";1\r\n", b";0\r\n"), r"GT-00001\.csv, row 2: ClassId is 0, expected 1"),
-    (alter(TRAINING, CSV_1, b";40;", b";forty;"), r"GT-00001\.csv, row 2: expected Filename;Width"),
-    (alter(TRAINING, CSV_1, b";40;", b";41;"), r"row 2: width and height are \(41, 38\), but the image has \(40, 38\)"),
-    (add(TRAINING, PPM_1, b"P6 no picture"), r"00002_00001\.ppm is not a readable image"),
-], ids=range(12))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (add(TRAINING, "../evil.ppm"), r"Training_Images\.zip: the member '\.\./evil\.ppm' leads out"),
+        (add(TEST_LABELS, "/evil.csv"), r"Test_GT\.zip: the member '/evil\.csv' leads out"),
+        (lambda members: members[TRAINING].pop(PPM_1), r"GT-00001\.csv, row 7: its image .*00002_00001\.ppm is not in"),
+        (
+            lambda members: members[TEST_IMAGES].pop("GTSRB/Final_Test/Images/00001.ppm"),
+            r"GT-final_test\.csv, row 3: its image .*00001\.ppm is not in .*Test_Images\.zip",
+        ),
+        (lambda members: members[TRAINING].pop(CSV_1), r"has no GTSRB/.*/GT-00001\.csv"),
+        (
+            alter(TRAINING, CSV_1, b"00002_00001.ppm;46;43;5;6;41;37;1\r\n", b""),
+            r"do not add up: class 1 \(speed limit 30\) has 5 images, expected 6\.$",
+        ),
+        (
+            alter(TEST_LABELS, "GT-final_test.csv", b"56;1", b"56;0"),
+            r"Test_GT\.zip: .*class 0 .* 2 images, expected 1; ",
+        ),
+        (alter(TEST_LABELS, "GT-final_test.csv", b"56;1", b"56;7"), "ClassId 7 occurs, expected 0 to 1"),
+        (alter(TRAINING, CSV_1, b";1\r\n", b";0\r\n"), r"GT-00001\.csv, row 2: ClassId is 0, expected 1"),
+        (alter(TRAINING, CSV_1, b";40;", b";forty;"), r"GT-00001\.csv, row 2: expected Filename;Width"),
+        (
+            alter(TRAINING, CSV_1, b";40;", b";41;"),
+            r"row 2: width and height are \(41, 38\), but the image has \(40, 38\)",
+        ),
+        (add(TRAINING, PPM_1, b"P6 no picture"), r"00002_00001\.ppm is not a readable image"),
+    ],
+    ids=range(12),
+)
 def test_bad_archives(small, given, change, message):
     write_archives(given, change)
     with pytest.raises(DamagedData, match=message):
@@ -191,8 +207,14 @@ def test_no_data_and_no_network(tmp_path):
     with pytest.raises(DataNotFound) as caught:
         load_gtsrb()
     message = str(caught.value)
-    for needed in ("set FOCAL_DATA_DIR", "gtsrb_32.npz", "now: not set", "render_signs", str(tmp_path / "cache"),
-                   *(loaders.ADDRESS + archive for archive in loaders.ARCHIVES)):
+    for needed in (
+        "set FOCAL_DATA_DIR",
+        "gtsrb_32.npz",
+        "now: not set",
+        "render_signs",
+        str(tmp_path / "cache"),
+        *(loaders.ADDRESS + archive for archive in loaders.ARCHIVES),
+    ):
         assert needed in message
     assert isinstance(caught.value, FileNotFoundError) and not (tmp_path / "cache").exists()
 

@@ -72,13 +72,16 @@ def float_bilinear(image, size):
         centre = (np.arange(size) + 0.5) * old / size - 0.5
         first = np.floor(centre).astype(int)
         share = np.expand_dims(centre - first, (1, 2) if axis == 0 else (0, 2))
-        image = (np.take(image, first.clip(0, old - 1), axis) * (1 - share)
-                 + np.take(image, (first + 1).clip(0, old - 1), axis) * share)
+        image = (
+            np.take(image, first.clip(0, old - 1), axis) * (1 - share)
+            + np.take(image, (first + 1).clip(0, old - 1), axis) * share
+        )
     return image
 
 
-@pytest.mark.parametrize(("width", "height", "size"), [(25, 27, 32), (51, 47, 32), (200, 243, 32), (64, 60, 32),
-                                                       (33, 90, 64)])
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(25, 27, 32), (51, 47, 32), (200, 243, 32), (64, 60, 32), (33, 90, 64)]
+)
 def test_resizing_is_bilinear(width, height, size):
     image = noise(width, height)
     assert np.abs(resize_bilinear(image, size) - float_bilinear(image, size)).max() <= 1.5

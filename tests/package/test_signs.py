@@ -33,8 +33,8 @@ def test_more_images_only_grow_at_the_end():
     few, many = render_signs(400, seed=2), render_signs(900, seed=2)
     for part in ("train", "val", "test"):
         x, y = getattr(few, f"x_{part}"), getattr(few, f"y_{part}")
-        np.testing.assert_array_equal(getattr(many, f"x_{part}")[:len(x)], x)
-        np.testing.assert_array_equal(getattr(many, f"y_{part}")[:len(y)], y)
+        np.testing.assert_array_equal(getattr(many, f"x_{part}")[: len(x)], x)
+        np.testing.assert_array_equal(getattr(many, f"y_{part}")[: len(y)], y)
 
 
 def test_no_image_stands_in_two_parts():
@@ -56,7 +56,7 @@ def painted_share(scale):
 
 
 def test_scale_is_the_diameter_as_a_share_of_the_side():
-    octagon = 2 * np.sqrt(2) * 0.99 ** 2
+    octagon = 2 * np.sqrt(2) * 0.99**2
     for scale in (0.25, 0.5, 0.9):
         assert painted_share(scale) == pytest.approx(octagon * (scale / 2) ** 2, rel=0.06)
 
@@ -89,14 +89,17 @@ def test_images_vary():
     assert np.percentile(sharpness, 95) > 2 * np.percentile(sharpness, 5)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"n": 2}, "n is 2, expected at least 3"),
-    ({"n": 10, "classes": [1, 99]}, r"Classes \[99\] cannot be rendered"),
-    ({"n": 10, "classes": []}, "cannot be rendered"),
-    ({"n": 10, "size": 4}, "size is 4"),
-    ({"n": 10, "scale": 0}, "scale is 0"),
-    ({"n": 10, "scale": (0.9, 0.5)}, "scale is"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 2}, "n is 2, expected at least 3"),
+        ({"n": 10, "classes": [1, 99]}, r"Classes \[99\] cannot be rendered"),
+        ({"n": 10, "classes": []}, "cannot be rendered"),
+        ({"n": 10, "size": 4}, "size is 4"),
+        ({"n": 10, "scale": 0}, "scale is 0"),
+        ({"n": 10, "scale": (0.9, 0.5)}, "scale is"),
+    ],
+)
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         render_signs(**arguments)
