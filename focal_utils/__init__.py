@@ -6,6 +6,7 @@ exercises, is imported when it is first asked for.
 
 from importlib import import_module
 
+from focal_utils import machine  # isort: skip  (first: it imports Keras, without TensorFlow's log)
 from focal_utils import layers, models
 
 # The public names, and the subject that each lives in.

@@ -2,11 +2,44 @@
 
 import os
 import platform
+import tempfile
 import time
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-import keras
+STDERR = 2  # the number of the file that C++ code writes its log to, whatever `sys.stderr` is
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports errors only, unless the user said otherwise
+
+
+@contextmanager
+def quiet():
+    """Hold back what is written to standard error, and write it after all where the block ends in an error.
+
+    TensorFlow logs six lines while it is imported, at any log level, before the level is read.
+    """
+    try:
+        shown = os.dup(STDERR)
+    except OSError:  # there is no standard error, in a windowed program for instance: nothing to hold back
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), STDERR)
+        try:
+            yield
+        except BaseException:
+            os.dup2(shown, STDERR)
+            held.seek(0)
+            os.write(STDERR, held.read())
+            raise
+        finally:
+            os.dup2(shown, STDERR)
+            os.close(shown)
+
+
+with quiet():
+    import keras
 
 TESTED = {  # package: first version, first version that is too new
     "tensorflow": ("2.20", "2.22"),

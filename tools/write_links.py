@@ -19,10 +19,10 @@ REPOSITORY_CODE = re.compile(r"^repository-code: .*$", re.MULTILINE)
 FETCH = "!test -d {folder} || git clone -q --depth=1 {address} {folder}"
 NO_ADDRESS = 'raise RuntimeError("This copy has no public address yet: set it in pyproject.toml and run `make links`.")'
 SETUP = """\
+# @title Set-up: finds the project, then loads it (about ten seconds)
 import os
 import sys
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow reports errors only
 root = os.path.dirname(os.getcwd())  # the checkout: this notebook lies in its folder notebooks/
 if "google.colab" in sys.modules and not os.path.exists(f"{{root}}/focal_utils"):  # on Colab: fetch it, upgrade nothing
     {fetch}
@@ -30,13 +30,9 @@ if "google.colab" in sys.modules and not os.path.exists(f"{{root}}/focal_utils")
     os.chdir(f"{{root}}/notebooks")
 sys.path.append(root)
 
-stderr = os.dup(2)
-os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what TensorFlow logs at any level while it is imported
-
-import focal_utils as fu
-
-os.dup2(stderr, 2)
-os.close(stderr)"""
+print("Loading TensorFlow and focal_utils: about ten seconds.")
+import focal_utils as fu"""
+SAYS = "Loading TensorFlow and focal_utils: about ten seconds.\n"
 
 
 def repository_address(root=ROOT):
@@ -75,6 +71,9 @@ def linked_notebook(text, name, address):
     for cell in notebook.cells:
         if "setup" in cell.metadata.get("tags", []):
             cell.source = setup_cell(address)
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=SAYS)]
+            cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.metadata["cellView"] = "form"
     return nbformat.writes(notebook) + "\n"
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from parts.files import ROOT
-from write_links import setup_cell
+from write_links import SAYS, setup_cell
 
 PLACEHOLDER = "https://github.com/OWNER/focal-modulation"
 RUN = """
@@ -73,18 +73,18 @@ def content(tmp_path):
     return folder
 
 
-def test_jupyterlab_uses_the_checkout_and_prints_nothing(report):
+def test_jupyterlab_uses_the_checkout_and_says_what_it_does(report):
     (ROOT / "notebooks").mkdir(exist_ok=True)
     done, found = run_setup(PLACEHOLDER, ROOT / "notebooks", report, colab=False)
     assert done.returncode == 0, done.stderr
-    assert (done.stdout, done.stderr) == ("", "")
+    assert (done.stdout, done.stderr) == (SAYS, "")
     assert found == [{"package": str(ROOT / "focal_utils" / "__init__.py"), "folder": str(ROOT / "notebooks")}]
 
 
 def test_colab_fetches_the_checkout_once_and_works_in_its_notebooks_folder(repository, content, report):
     done, found = run_setup(repository, content, report, colab=True, times=2)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
+    assert done.stdout == 2 * SAYS
     checkout = content / "focal-modulation"
     assert (checkout / "data" / "weights").is_dir()
     assert found == 2 * [
@@ -110,4 +110,38 @@ def test_the_cell_is_short_and_installs_nothing(address):
     source = setup_cell(address)
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 14
     assert "pip" not in source.replace("run `make links`", "")
-    assert source.index("TF_CPP_MIN_LOG_LEVEL") < source.index("import focal_utils")
+    assert source.index("print(") < source.index("import focal_utils")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["raise RuntimeError('broken on purpose')", "import nowhere_to_be_found", "raise SystemExit(3)"],
+    ids=["error", "missing", "exit"],
+)
+def test_what_fails_while_loading_is_told_and_standard_error_comes_back(broken, tmp_path):
+    """The package's first import fails: what was written until then is seen, and so is what is written after."""
+    (tmp_path / "keras.py").write_text(f"import os\nos.write(2, b'said before')\n{broken}\n")
+    script = (
+        "import os\n"
+        "try:\n    import focal_utils\n"
+        "except BaseException as error:\n    os.write(2, f'said after {error!r}'.encode())\n    raise\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode != 0
+    assert "said before" in done.stderr and "said after" in done.stderr
+
+
+def test_a_script_that_imports_the_package_says_nothing(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(ROOT)
+    run = [sys.executable, "-c", "import focal_utils as fu; fu.gelu(fu.render_sign(14))"]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_package_is_imported_without_standard_error(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    script = "import os; os.close(2); import focal_utils; print('fine')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "fine")
