@@ -1,0 +1,116 @@
+// The layers of a FocalNet on one picture. A map is { height, width, channels, values }, channels last, as in Keras.
+
+const EPSILON = 1e-5; // of every LayerNorm (layers/basics.py)
+
+const FARTHEST = 6; // GELU is 0 below -6 and x above 6, to 6e-9
+const STEPS = 1 << 15; // of the table between: linear from one to the next is exact to 2e-8
+
+/** GELU at STEPS + 1 places from -FARTHEST to FARTHEST: x·Φ(x), the normal distribution summed up by Simpson's rule. */
+const geluTable = (() => {
+  const table = new Float32Array(STEPS + 2);
+  const density = (x) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+  const step = (2 * FARTHEST) / STEPS;
+  let sum = 0;
+  for (let i = 1; i <= STEPS; i++) {
+    const x = i * step - FARTHEST;
+    sum += (step / 6) * (density(x - step) + 4 * density(x - step / 2) + density(x));
+    table[i] = x * sum;
+  }
+  return table;
+})();
+
+/** Exact GELU, x·Φ(x), in place; by a table, since it is asked for some hundred thousand times. */
+function gelu(values) {
+  const scale = STEPS / (2 * FARTHEST);
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i];
+    if (x >= FARTHEST) continue;
+    if (x <= -FARTHEST) {
+      values[i] = 0;
+      continue;
+    }
+    const place = (x + FARTHEST) * scale;
+    const index = place | 0;
+    values[i] = geluTable[index] + (place - index) * (geluTable[index + 1] - geluTable[index]);
+  }
+  return values;
+}
+
+/** LayerNorm over the channels: values (…, channels) in, the same shape out. */
+function layerNorm(values, { gamma, beta }) {
+  const channels = gamma.length;
+  const out = new Float32Array(values.length);
+  for (let start = 0; start < values.length; start += channels) {
+    let mean = 0;
+    for (let c = 0; c < channels; c++) mean += values[start + c];
+    mean /= channels;
+    let variance = 0;
+    for (let c = 0; c < channels; c++) variance += (values[start + c] - mean) ** 2;
+    const scale = 1 / Math.sqrt(variance / channels + EPSILON);
+    for (let c = 0; c < channels; c++) out[start + c] = (values[start + c] - mean) * scale * gamma[c] + beta[c];
+  }
+  return out;
+}
+
+/** The windows of a convolution as rows, zeros around: { rows: (height·width, size·size·channels), height, width }. */
+function windows(map, { size, stride, before, after }) {
+  const height = Math.floor((map.height + before + after - size) / stride) + 1;
+  const width = Math.floor((map.width + before + after - size) / stride) + 1;
+  const wide = size * size * map.channels;
+  const rows = new Float32Array(height * width * wide);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      for (let i = 0; i < size; i++) {
+        const row = y * stride + i - before;
+        if (row < 0 || row >= map.height) continue;
+        for (let j = 0; j < size; j++) {
+          const column = x * stride + j - before;
+          if (column < 0 || column >= map.width) continue;
+          const source = (row * map.width + column) * map.channels;
+          const target = (y * width + x) * wide + (i * size + j) * map.channels;
+          rows.set(map.values.subarray(source, source + map.channels), target);
+        }
+      }
+    }
+  }
+  return { rows, height, width };
+}
+
+/** The mean over all pixels: (channels). */
+function meanOver({ height, width, channels, values }) {
+  const sums = new Float64Array(channels);
+  for (let start = 0; start < values.length; start += channels) {
+    for (let c = 0; c < channels; c++) sums[c] += values[start + c];
+  }
+  return Float32Array.from(sums, (sum) => sum / (height * width));
+}
+
+/** Rows of numbers cut into parts of the given widths: a list of (rows, width). */
+function split(values, widths) {
+  const wide = widths.reduce((sum, width) => sum + width, 0);
+  const rows = values.length / wide;
+  let start = 0;
+  return widths.map((width) => {
+    const part = new Float32Array(rows * width);
+    for (let row = 0; row < rows; row++) {
+      part.set(values.subarray(row * wide + start, row * wide + start + width), row * width);
+    }
+    start += width;
+    return part;
+  });
+}
+
+/** Softmax over the last axis, `width` long. */
+function softmax(values, width) {
+  const out = new Float32Array(values.length);
+  for (let start = 0; start < values.length; start += width) {
+    const row = values.subarray(start, start + width);
+    const most = Math.max(...row);
+    const powers = Array.from(row, (value) => Math.exp(value - most));
+    const total = powers.reduce((sum, power) => sum + power, 0);
+    powers.forEach((power, i) => (out[start + i] = power / total));
+  }
+  return out;
+}
+
+export { gelu, layerNorm, meanOver, softmax, split, windows };

@@ -1,0 +1,209 @@
+// A FocalNet in the page: its forward pass on one picture, with gates that can be switched, frozen and scaled on the way.
+// It follows models/focalnet.py and layers/ step by step; the names are those of the Keras layers.
+
+import { gelu, layerNorm, meanOver, softmax, split, windows } from "./layers.js";
+import { products } from "./products.js";
+
+const OVERLAPPING = { 4: [7, 2], 2: [3, 1], 1: [3, 1] }; // stride: kernel size, padding
+
+/** How a level is set: its gate `times` a number, and, if `frozen`, its mean over the picture in every pixel's place. */
+const ON = { times: 1, frozen: false };
+
+const isOn = ({ times, frozen }) => times === 1 && !frozen;
+
+/** Whether two lists of settings ask for the same. */
+function sameSettings(one, other) {
+  return one.every((setting, level) => setting.times === other[level].times && setting.frozen === other[level].frozen);
+}
+
+class FocalNetwork {
+  /** header, weights: from `readNetwork`. plain: whether to do without WebAssembly. */
+  constructor({ header, weights }, { plain = false } = {}) {
+    this.header = header;
+    this.weights = weights;
+    this.products = products(plain);
+    this.matrices = {};
+    this.last = null;
+  }
+
+  /** The Dense layer at `path` on rows of numbers; its matrix is made ready when it is first asked for. */
+  dense(path, values, rows) {
+    this.matrices[path] ??= this.prepare(path);
+    return this.matrices[path](values, rows);
+  }
+
+  prepare(path) {
+    const { shape, values } = this.weights[`${path}/kernel`];
+    const bias = this.weights[`${path}/bias`].values;
+    const outputs = shape[shape.length - 1];
+    return this.products.matrix(values, bias, values.length / outputs, outputs);
+  }
+
+  depthwise(path, map) {
+    const { shape, values } = this.weights[`${path}/kernel`];
+    this.matrices[path] ??= this.products.depthwise(values, shape[0], shape[2]);
+    return this.matrices[path](map);
+  }
+
+  norm(path, values) {
+    const gamma = this.weights[`${path}/gamma`].values;
+    const beta = this.weights[`${path}/beta`].values;
+    return layerNorm(values, { gamma, beta });
+  }
+
+  /** Raw pixels, 0…255, as the network's first layer makes them. */
+  preprocess({ height, width, channels, values }) {
+    const { kind, epsilon, scale, offset } = this.header.preprocessing ?? {};
+    let out = Float32Array.from(values);
+    if (kind === "per_image") {
+      const mean = out.reduce((sum, value) => sum + value, 0) / out.length;
+      const variance = out.reduce((sum, value) => sum + (value - mean) ** 2, 0) / out.length;
+      const deviation = Math.sqrt(variance + epsilon);
+      out = out.map((value) => (value - mean) / deviation);
+    }
+    if (kind === "rescaling") out = out.map((value, i) => value * scale[i % channels] + offset[i % channels]);
+    return { height, width, channels, values: out };
+  }
+
+  /** PatchEmbed: a strided convolution, then LayerNorm. */
+  embed(path, map, stride) {
+    const { use_conv_embed: overlap, pad_to_stride: fill } = this.header.architecture;
+    const [size, before] = overlap ? OVERLAPPING[stride] : [stride, 0];
+    const after = fill ? size - 1 - before : before;
+    const { rows, height, width } = windows(map, { size, stride, before, after });
+    const values = this.norm(`${path}/norm`, this.dense(`${path}/proj`, rows, height * width));
+    return { height, width, channels: values.length / (height * width), values };
+  }
+
+  /** Contexts from near to far, zˡ = GELU(DWConv(zˡ⁻¹)), then the global one, which has one pixel. */
+  contexts(path, z) {
+    const { context, global_context: withGlobal } = this.header.architecture;
+    const found = [];
+    for (let level = 1; this.weights[`${path}/level_${level}/kernel`]; level++) {
+      const source = context !== "parallel" && level > 1 ? { ...z, values: found[level - 2] } : z;
+      found.push(gelu(this.depthwise(`${path}/level_${level}`, source)));
+    }
+    if (context === "top") return found.slice(-1);
+    const last = found.length ? { ...z, values: found[found.length - 1] } : z;
+    return withGlobal ? [...found, gelu(meanOver(last))] : found;
+  }
+
+  /** The gates as the settings want them: (pixels, levels). */
+  gates(logits, levels, settings) {
+    const { gating } = this.header.architecture;
+    let gates = logits;
+    if (gating === "softmax") gates = softmax(logits, levels);
+    if (gating === "none") gates = logits.map(() => 1);
+    if (settings.every(isOn)) return gates;
+    const means = meanOver({ height: gates.length / levels, width: 1, channels: levels, values: gates });
+    return gates.map((gate, i) => {
+      const { times, frozen } = settings[i % levels];
+      return times * (frozen ? means[i % levels] : gate);
+    });
+  }
+
+  /** Σ_ℓ g_ℓ ⊙ zˡ: (pixels, channels). */
+  aggregate(contexts, gates, pixels, channels) {
+    const levels = contexts.length;
+    const sum = new Float32Array(pixels * channels);
+    contexts.forEach((context, level) => {
+      const everywhere = context.length === channels && pixels > 1; // the global context is one pixel, for all
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        const gate = gates[pixel * levels + level];
+        const source = everywhere ? 0 : pixel * channels;
+        const target = pixel * channels;
+        for (let c = 0; c < channels; c++) sum[target + c] += gate * context[source + c];
+      }
+    });
+    if (this.header.architecture.normalize_modulator) sum.forEach((value, i) => (sum[i] = value / levels));
+    return sum;
+  }
+
+  /** q ⊙ m, or q + m, and the LayerNorm that some networks have behind it: (pixels, channels). */
+  modulate(path, query, modulator) {
+    const { modulate, use_postln_in_modulation: normed } = this.header.architecture;
+    const joined = new Float32Array(query.length);
+    for (let i = 0; i < joined.length; i++) joined[i] = modulate === "add" ? query[i] + modulator[i] : query[i] * modulator[i];
+    return normed ? this.norm(`${path}/norm`, joined) : joined;
+  }
+
+  /** Focal modulation of a map: what it computes on the way, and `output` (pixels, channels). */
+  modulation(path, map, settings) {
+    const { height, width, channels, values } = map;
+    const pixels = height * width;
+    const [query, z, logits] = split(this.dense(`${path}/f`, values, pixels), [channels, channels, settings.length]);
+    const contexts = this.contexts(`${path}/contextualize`, { height, width, channels, values: z });
+    const gates = this.gates(logits, settings.length, settings);
+    const sum = this.aggregate(contexts, gates, pixels, channels);
+    const modulator = this.dense(`${path}/h`, sum, pixels);
+    const product = this.modulate(path, query, modulator);
+    const output = this.dense(`${path}/proj`, product, pixels);
+    return { height, width, channels, query, contexts, gates, sum, modulator, product, output };
+  }
+
+  /** One residual step: x + γ·branch(LN(x)), or, with norms behind, x + γ·LN(branch(x)). */
+  residual(path, number, map, branch) {
+    const after = this.header.architecture.use_postln;
+    const norm = (values) => this.norm(`${path}/norm${number}`, values);
+    const made = after ? norm(branch(map.values)) : branch(norm(map.values));
+    const gamma = this.weights[`${path}/scale${number}/gamma`]?.values ?? new Float32Array(map.channels).fill(1);
+    const values = new Float32Array(map.values.length);
+    for (let start = 0; start < values.length; start += map.channels) {
+      for (let c = 0; c < map.channels; c++) values[start + c] = map.values[start + c] + gamma[c] * made[start + c];
+    }
+    return { ...map, values };
+  }
+
+  /** A FocalBlock: { map, parts }. */
+  block(path, map, settings) {
+    let parts = null;
+    const mixed = this.residual(path, 1, map, (values) => {
+      parts = this.modulation(`${path}/modulation`, { ...map, values }, settings);
+      return parts.output;
+    });
+    const pixels = map.height * map.width;
+    const mlp = (values) => this.dense(`${path}/mlp/fc2`, gelu(this.dense(`${path}/mlp/fc1`, values, pixels)), pixels);
+    return { map: this.residual(path, 2, mixed, mlp), parts };
+  }
+
+  /** The map that block `number` reads: behind the stem, behind a downsampling, or just what the block before gave. */
+  entrance(number, map, picture) {
+    const stage = this.header.blocks[number].stage;
+    if (number === 0) return this.embed("stem", this.preprocess(picture), this.header.architecture.patch_size);
+    const before = this.header.blocks[number - 1].stage;
+    return stage > before ? this.embed(`stage${stage}_downsample`, map, 2) : map;
+  }
+
+  /** The classifier on the last map: logits, or null where the network has none. */
+  logits(map) {
+    if (!this.header.architecture.include_top) return null;
+    const normed = { ...map, values: this.norm("norm", map.values) };
+    return this.dense("head", meanOver(normed), 1);
+  }
+
+  /**
+   * The network's answer to a picture { height, width, channels, values: 0…255 }.
+   *
+   * settings: { block's name: [{ times, frozen }, …] }; a block that is not named has all levels on. What lies before the
+   * first block whose settings have changed since the last call, for the same picture, is not computed again.
+   *
+   * Returns { logits, blocks }: for each block what `modulation` gives.
+   */
+  answer(picture, settings = {}) {
+    const asked = this.header.blocks.map(({ name, levels }) => settings[name] ?? levels.map(() => ON));
+    const before = this.last?.picture === picture ? this.last.steps : [];
+    const changed = before.findIndex((step, number) => !sameSettings(step.settings, asked[number]));
+    const steps = before.slice(0, changed < 0 ? before.length : changed);
+    let map = steps.length ? steps[steps.length - 1].map : null;
+    for (let number = steps.length; number < asked.length; number++) {
+      const entered = this.entrance(number, map, picture);
+      const done = this.block(this.header.blocks[number].name, entered, asked[number]);
+      map = done.map;
+      steps.push({ settings: asked[number], ...done });
+    }
+    this.last = { picture, steps };
+    return { logits: this.logits(map), blocks: steps.map(({ parts }) => parts) };
+  }
+}
+
+export { FocalNetwork, ON, isOn };

@@ -1,0 +1,153 @@
+"""The network that runs in the page against Keras: the same logits and gates, under every switch."""
+
+import base64
+
+import numpy as np
+import pytest
+
+import focal_utils as fu
+from focal_utils.explorer.bundle import script
+from focal_utils.explorer.network import network_bytes, read_network
+from focal_utils.tracing import run
+
+CLOSE = 1e-4  # of the largest value, as promised; what is reached is about 1e-6
+PICTURES = 200
+ADDRESS = "http://explorer.test/"  # answered by the test itself: nothing is sent anywhere
+
+RUN = """async ([settings, plain]) => {
+    const bytes = async (name) => (await fetch(name)).arrayBuffer();
+    const network = new FocalNetwork(readNetwork(await bytes("network")), { plain });
+    const pixels = new Uint8Array(await bytes("pictures"));
+    const [height, width, channels] = network.header.architecture.input_shape;
+    const size = height * width * channels;
+    const answers = [];
+    for (let start = 0; start < pixels.length; start += size) {
+        const picture = { height, width, channels, values: pixels.subarray(start, start + size) };
+        for (const setting of [{}, ...settings]) {
+            const { logits, blocks } = network.answer(picture, setting);
+            answers.push(...logits, ...blocks.flatMap(({ gates }) => [...gates]));
+        }
+    }
+    const text = [];
+    const all = new Uint8Array(new Float32Array(answers).buffer);
+    for (let start = 0; start < all.length; start += 32768) {
+        text.push(String.fromCharCode(...all.subarray(start, start + 32768)));
+    }
+    return btoa(text.join(""));
+}"""
+
+
+@pytest.fixture
+def in_page(new_page):
+    """A function (bytes of a network, pictures) that runs it in Chromium: an array (pictures, settings, numbers)."""
+    page = new_page()
+    bodies = {"": "<!doctype html><title>network</title>"}
+
+    def answered(route):
+        route.fulfill(body=bodies[route.request.url.removeprefix(ADDRESS)], content_type="text/html")
+
+    page.route(ADDRESS + "**", answered)
+    page.goto(ADDRESS)
+    page.add_script_tag(content=script("weightsfile.js") + script("network.js"))
+
+    def answers(data, pictures, settings=(), plain=False):
+        bodies["network"] = data
+        bodies["pictures"] = pictures.astype("uint8").tobytes()
+        text = page.evaluate(RUN, [list(settings), plain])
+        flat = np.frombuffer(base64.b64decode(text), "<f4")
+        return flat.reshape(len(pictures), 1 + len(settings), -1)
+
+    return answers
+
+
+def expected(model, pictures, edit=None):
+    """What Keras says of the pictures: logits, then the gates of all blocks, (pictures, numbers)."""
+    logits, traces = run(model, pictures, edit)
+    return np.concatenate([logits] + [trace.gates.reshape(len(pictures), -1) for trace in traces], axis=1), traces
+
+
+def same(got, wanted, model, traces):
+    """Whether logits, and the gates of each block, are equal but for `CLOSE` of the largest of them."""
+    widths = [model.output_shape[-1]] + [trace.gates[0].size for trace in traces]
+    for mine, theirs in zip(*(np.split(part, np.cumsum(widths)[:-1], axis=1) for part in (got, wanted)), strict=True):
+        assert np.abs(mine - theirs).max() <= CLOSE * np.abs(theirs).max()
+
+
+def real(name):
+    """Some two hundred real pictures for a shipped network."""
+    load = {"gtsrb": fu.load_gtsrb, "bloodcells": fu.load_blood_cells}[name]
+    pictures = load().x_test
+    return pictures[np.random.default_rng(0).permutation(len(pictures))[:PICTURES]]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["gtsrb", "bloodcells"])
+def test_shipped_networks_say_in_the_page_what_they_say_in_keras(in_page, name):
+    pictures = real(name)
+    model = fu.load_trained(name)
+    exact, traces = expected(model, pictures)
+    same(in_page(network_bytes(model, precision="float32"), pictures)[:, 0], exact, model, traces)
+    classes = model.output_shape[-1]
+    for precision in ("float16", "int8"):
+        data = network_bytes(model, precision=precision)
+        got = in_page(data, pictures)[:, 0]
+        agreed = np.mean(got[:, :classes].argmax(axis=1) == exact[:, :classes].argmax(axis=1))
+        print(f"{name}, {precision}: {len(data):,} bytes, the same class for {100 * agreed:.1f} % of {len(pictures)}")
+        assert agreed >= 0.99
+        rounded = fu.load_trained(name)
+        weights = read_network(data)[1]
+        for variable in rounded.weights:
+            variable.assign(weights[variable.path])
+        same(got, *expected(rounded, pictures)[:1], rounded, traces)
+
+
+ARCHITECTURES = {
+    "as shipped": {},
+    "in plain JavaScript": {},
+    "norms behind, scaled": {"use_postln": True, "layer_scale": 0.5, "use_postln_in_modulation": True},
+    "softmax, normalised": {"gating": "softmax", "normalize_modulator": True},
+    "no gates, parallel": {"gating": "none", "context": "parallel"},
+    "top alone, added": {"context": "top", "modulate": "add"},
+    "without global": {"global_context": False, "focal_levels": (2, 1)},
+    "odd sides filled up": {"pad_to_stride": True, "input_shape": (17, 23, 3), "use_conv_embed": False},
+    "odd sides cut": {"input_shape": (17, 23, 1), "use_conv_embed": False, "embed_dim": 6},
+    "no focal level": {"focal_levels": 0, "patch_size": 4, "preprocessing": "imagenet"},
+    "even windows": {"focal_windows": 2, "focal_factor": 1, "preprocessing": None},
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_and_switch(in_page, name):
+    arguments = {"input_shape": (16, 16, 3), "embed_dim": 8, "depths": (1, 2), "patch_size": 2, "use_conv_embed": True}
+    arguments |= {"classes": 5, "preprocessing": "per_image"} | ARCHITECTURES[name]
+    model = fu.FocalNet(**arguments)
+    random = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(random.normal(0.3 if "gamma" in variable.path else 0, 0.3, variable.shape))
+    pictures = random.integers(0, 256, (3, *arguments["input_shape"]), dtype="uint8")
+    levels = [trace.gates.shape[-1] for trace in expected(model, pictures)[1]]
+    ways = [[-1.5 if level == 0 else 1 for level in range(count)] for count in levels]
+    settings = {
+        block: [{"times": times, "frozen": level == len(way) - 1} for level, times in enumerate(way)]
+        for block, way in zip(("stage0_block0", "stage1_block1"), (ways[0], ways[2]), strict=True)
+    }
+
+    def edit(block, gates):
+        if block not in settings:
+            return None
+        gates = np.array(gates)
+        for level, setting in enumerate(settings[block]):
+            mean = gates[..., level].mean(axis=(1, 2), keepdims=True)
+            gates[..., level] = setting["times"] * (mean if setting["frozen"] else gates[..., level])
+        return gates
+
+    plain = name == "in plain JavaScript"
+    got = in_page(network_bytes(model, precision="float32"), pictures, [settings], plain)
+    for number, change in enumerate((None, edit)):
+        wanted, traces = expected(model, pictures, change)
+        same(got[:, number], wanted, model, traces)
+
+
+def test_what_is_no_network_is_refused(in_page):
+    with pytest.raises(Exception, match="holds no network"):
+        in_page(b"these are my notes", np.zeros((1, 2, 2, 3)))
