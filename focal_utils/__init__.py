@@ -121,12 +121,17 @@ __all__ = sorted([*WHERE, *SUBJECTS])
 
 def __getattr__(name):
     """A public name, imported when it is first asked for (PEP 562)."""
-    if name in SUBJECTS:
-        value = import_module(f"focal_utils.{SUBJECTS[name]}")
-    elif name in WHERE:
-        value = getattr(import_module(f"focal_utils.{WHERE[name]}"), name)
-    else:
+    if name not in WHERE and name not in SUBJECTS:
         raise AttributeError(f"focal_utils has no {name!r}; its public names are in focal_utils.__all__.")
+    try:
+        subject = import_module(f"focal_utils.{SUBJECTS.get(name) or WHERE[name]}")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"fu.{name} needs the package {error.name!r}, which is not installed: pip install {error.name}, or install "
+            "focal_utils with all that the notebooks use, pip install '.[course]' in its folder.",
+            name=error.name,
+        ) from error
+    value = subject if name in SUBJECTS else getattr(subject, name)
     globals()[name] = value
     return value
 
