@@ -1,5 +1,8 @@
 """What went wrong, in words: errors that say what was got, what is expected and what to do."""
 
+import math
+from numbers import Integral, Real
+
 
 def check_choice(argument, value, choices):
     """Raise ValueError unless `value` is one of `choices`."""
@@ -10,8 +13,18 @@ def check_choice(argument, value, choices):
 def check_at_least(**arguments):
     """Raise ValueError unless each `name=(value, least)` is a whole number that is not smaller than `least`."""
     for name, (value, least) in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed.")
+
+
+def check_number(argument, value, above=-math.inf, at_least=-math.inf, below=math.inf):
+    """Raise ValueError unless `value` is a finite number within the bounds that are given."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and above < value < below and at_least <= value:
+        return
+    bounds = {"above": above, "of at least": at_least, "below": below}
+    wanted = " and ".join(f"{name} {bound:g}" for name, bound in bounds.items() if math.isfinite(bound))
+    raise ValueError(f"{argument}={value!r}: a finite number {wanted} is needed.")
 
 
 def check_map(layer, shape, channels=None):

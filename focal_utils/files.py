@@ -69,9 +69,12 @@ def cache_folder():
 
 @contextmanager
 def whole_file(path):
-    """A name beside ``path`` to write to: the file is put in place when all is written, and otherwise not at all."""
+    """A name beside ``path`` to write to: the file is put in place when all is written, and otherwise not at all.
+
+    The name ends as that of ``path`` does, since Keras tells formats apart by it.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
