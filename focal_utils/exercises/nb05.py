@@ -149,9 +149,6 @@ def judge_own_variant(answer):
     arguments = {"input_shape": (SIDE, SIDE, 3), "classes": 43} | dict(answer)
     if tuple(arguments["input_shape"]) != (SIDE, SIDE, 3) or arguments["classes"] != 43:
         raise NotYet(f"Leave input_shape=({SIDE}, {SIDE}, 3) and classes=43 as the exercise sets them.")
-    for column, argument in (("focal_level", "focal_levels"), ("focal_window", "focal_windows")):
-        if column in arguments:
-            raise NotYet(f"{column} is a column of fu.VARIANTS; the argument of fu.FocalNet is {argument}.")
     depths = arguments.get("depths", (2, 2, 6, 2))
     if isinstance(depths, numbers.Integral) or len(depths) < MIN_STAGES:
         raise NotYet(f"depths={depths!r}: at least {MIN_STAGES} stages are needed, so a tuple of as many numbers.")

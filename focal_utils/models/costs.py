@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import keras
 
+from focal_utils.errors import check_choice
 from focal_utils.models.focalnet import FocalNet
-from focal_utils.models.variants import focalnet
+from focal_utils.models.variants import VARIANTS, focalnet
 
 
 class LayerCost(NamedTuple):
@@ -29,8 +30,8 @@ def layer_costs(model, input_shape=None, **overrides):
     Args:
         model: the name of a variant, a `FocalNet`, another functional model, or a single layer such as
             `FocalModulation(96)`.
-        input_shape: (height, width, channels) of one image or map. By default that of the model; 224×224×3 for a
-            variant by name; a layer needs it.
+        input_shape: (height, width, channels) of one image or map. By default that of the model; for a variant by name
+            the size that it was trained on, 224×224×3 or 384×384×3; a layer needs it.
         overrides: for a variant by name, further arguments of `focalnet`: classes, include_top, …
 
     Raises:
@@ -42,7 +43,7 @@ def layer_costs(model, input_shape=None, **overrides):
     if overrides and not isinstance(model, str):
         raise TypeError(f"{', '.join(overrides)}: such arguments go with the name of a variant, not with a model.")
     if input_shape is None:
-        input_shape = (224, 224, 3) if isinstance(model, str) else getattr(model, "input_shape", (None,) * 2)[1:]
+        input_shape = _default_shape(model)
     if None in input_shape:
         raise ValueError(f"input_shape={input_shape}: give whole numbers, input_shape=(224, 224, 3) for instance.")
     # In a stateless scope Keras gives variables no values. It remembers to do so later, but per thread, and ours ends.
@@ -58,6 +59,15 @@ def count_parameters(model, input_shape=None, **overrides):
 def count_macs(model, input_shape=None, **overrides):
     """Multiply–accumulates for one image: `count_macs("tiny_srf")` is 4.4·10⁹. Arguments as for `layer_costs`."""
     return sum(row.macs for row in layer_costs(model, input_shape, **overrides))
+
+
+def _default_shape(model):
+    """The shape of one image: that a variant was trained on, that a model is built for, or (None,) where unknown."""
+    if isinstance(model, str):
+        check_choice("variant", model, tuple(VARIANTS))
+        side = VARIANTS[model].image_size
+        return side, side, 3
+    return getattr(model, "input_shape", (None, None))[1:]
 
 
 def _costs_without_values(model, input_shape, overrides):

@@ -12,6 +12,7 @@ from safetensors.numpy import save
 import focal_utils as fu
 from focal_utils.errors import DamagedData, DataNotFound
 from focal_utils.machine import jit_here
+from focal_utils.models import variants
 from focal_utils.weights import published
 
 
@@ -157,3 +158,47 @@ def test_variants_and_classes_without_published_weights():
         fu.focalnet("tiny_iso_16", weights="imagenet")
     with pytest.raises(ValueError, match="a classifier of 1000 classes for tiny_srf, not of 8"):
         fu.focalnet("tiny_srf", classes=8, weights="imagenet")
+
+
+@pytest.mark.parametrize("classes", [None, 1000, 21842])
+def test_a_classifier_that_was_not_published(classes):
+    with pytest.raises(ValueError, match="weights of huge_fl4 come without a classifier: take include_top=False"):
+        fu.focalnet("huge_fl4", classes=classes, weights="imagenet")
+    with pytest.raises(ValueError, match="a classifier of 21842 classes for xlarge_fl3, not of 1000"):
+        fu.focalnet("xlarge_fl3", classes=1000, weights="imagenet")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What would be loaded: pairs of a model and a repository; nothing is."""
+    pairs = []
+    monkeypatch.setattr(
+        variants, "load_pretrained", lambda model, source, repository: pairs.append((model, repository))
+    )
+    return pairs
+
+
+@pytest.mark.parametrize(("variant", "side", "classes"), [("tiny_lrf", 224, 1000), ("large_fl4", 384, 21842)])
+def test_published_weights_get_the_network_that_they_were_trained_in(variant, side, classes, asked):
+    model = fu.focalnet(variant, weights="imagenet", **SMALL)
+    assert model.input_shape == (None, side, side, 3) and model.output_shape == (None, classes)
+    assert asked == [(model, fu.VARIANTS[variant].repository)]
+
+
+def test_without_their_classifier_and_at_another_size_they_go_too(asked):
+    model = fu.focalnet("huge_fl4", (64, 64, 3), include_top=False, weights="imagenet", **SMALL)
+    assert model.output_shape == (None, 8, 8, 8)
+    assert asked == [(model, "timm/focalnet_huge_fl4.ms_in22k")]
+
+
+def test_what_was_published_of_each_variant():
+    """As timm's table has it: ImageNet-1K at 224², ImageNet-22K at 384² or, huge, at 224²; no isotropic ones."""
+    published = {name: (row.image_size, row.repository, row.classes) for name, row in fu.VARIANTS.items()}
+    for name in ("tiny_srf", "tiny_lrf", "small_srf", "small_lrf", "base_srf", "base_lrf"):
+        assert published.pop(name) == (224, f"timm/focalnet_{name}.ms_in1k", 1000)
+    for name in ("large_fl3", "large_fl4", "xlarge_fl3", "xlarge_fl4"):
+        assert published.pop(name) == (384, f"timm/focalnet_{name}.ms_in22k", 21842)
+    assert published.pop("huge_fl3") == (224, "timm/focalnet_huge_fl3.ms_in22k", 21842)
+    assert published.pop("huge_fl4") == (224, "timm/focalnet_huge_fl4.ms_in22k", 0)
+    assert set(published) == {"tiny_iso_16", "small_iso_16", "base_iso_16"}
+    assert set(published.values()) == {(224, None, 0)}

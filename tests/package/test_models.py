@@ -67,6 +67,15 @@ def test_parameters_and_macs_of_the_paper(variant):
     assert round(sum(row.macs for row in rows) / 1e9, decimals) == macs
 
 
+@pytest.mark.parametrize(("variant", "side"), [("tiny_srf", 224), ("tiny_iso_16", 224), ("xlarge_fl4", 384)])
+def test_a_variant_is_built_and_counted_for_the_size_it_was_trained_on(variant, side):
+    stem = layer_costs(variant)[0]
+    assert stem.output_shape[:2] == (side // VARIANTS[variant].patch_size,) * 2
+    small = {"embed_dim": 4, "depths": (1,)}
+    assert focalnet(variant, **small).input_shape == (None, side, side, 3)
+    assert focalnet(variant, (64, 64, 3), **small).input_shape == (None, 64, 64, 3)
+
+
 def test_a_network_without_head_has_the_backbone_s_parameters():
     assert count_parameters("tiny_srf", include_top=False) == TABLE["tiny_srf"][1]
 
