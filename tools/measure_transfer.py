@@ -8,7 +8,6 @@ once a run.
 Writes data/results/transfer.json, run by run: when interrupted, the same command goes on.
 """
 
-import dataclasses
 import json
 import os
 import sys
@@ -36,7 +35,7 @@ def share_of(data, share, seed):
     for label in range(data.num_classes):
         mine = rng.permutation(np.flatnonzero(data.y_train == label))
         rows.extend(mine[: max(1, round(share * len(mine)))])
-    return dataclasses.replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
+    return data.take(train=rows)
 
 
 def network(data, way, seed):

@@ -13,7 +13,6 @@ it, and goes on from its backup. When all ways are measured and that was interru
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -72,9 +71,7 @@ def images(options):
     rng = np.random.default_rng(options.seed)
     train = rng.permutation(len(data.x_train))[:count]
     val = rng.permutation(len(data.x_val))[: options.validation]
-    parts = {"x_train": data.x_train[train], "y_train": data.y_train[train]}
-    parts |= {"x_val": data.x_val[val], "y_val": data.y_val[val]}
-    return dataclasses.replace(data, track_train=None, track_val=None, **parts)
+    return data.take(train=train, val=val)
 
 
 def network(data):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from focal_utils.data.gtsrb import ADDRESS, ARCHIVES, GTSRB_CLASSES, read_official, validation_mask
-from focal_utils.data.imageset import ImageSet, read_npz, write_npz
+from focal_utils.data.imageset import PARTS, ImageSet, as_images, as_labels, read_npz, write_npz
 from focal_utils.errors import DamagedData, DataNotFound
 from focal_utils.files import cache_folder, check_digest, data_folder, fetch, given_folder
 
@@ -188,27 +188,36 @@ def load_blood_cells():
             f"  2. put it into {cache_folder()};\n"
             '  3. load_medmnist("bloodmnist") downloads the official set made from the same source.'
         )
-    return _medmnist_layout(path, "blood cells", "own split", BLOOD_CELLS)
+    return _medmnist_layout(path, "blood cells", "own split", BLOOD_CELLS, (28, 28, 3))
 
 
-def _medmnist_layout(path, name, source, class_names):
-    keys = [f"{part}_{kind}" for part in ("train", "val", "test") for kind in ("images", "labels")]
+def _medmnist_layout(path, name, source, class_names, shape=None):
+    keys = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     arrays = read_npz(path, keys)
     parts = {}
-    for part in ("train", "val", "test"):
-        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1).astype(np.int64)
-        images = images[..., None] if images.ndim == 3 else images
-        if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
+    for part in PARTS:
+        images = arrays[f"{part}_images"]
+        labels = arrays[f"{part}_labels"]
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or (shape and images.shape[1:] != shape):
+            wanted = shape or "(height, width[, 3])"
             raise DamagedData(
-                f"{path}: {part}_images has shape {images.shape} and type {images.dtype}, expected uint8 "
-                f"(N, height, width[, 3]) with N = {len(labels)}, the number of labels."
+                f"{path}: {part}_images has shape {images.shape} and type {images.dtype}, expected uint8 images "
+                f"{wanted}. Delete the file and get it again."
             )
-        if labels.min() < 0 or labels.max() >= len(class_names):
-            raise DamagedData(
-                f"{path}: {part}_labels go from {labels.min()} to {labels.max()}, expected 0 to {len(class_names) - 1}."
-            )
-        parts |= {f"x_{part}": images, f"y_{part}": labels}
-    return ImageSet(name, source, class_names, **parts)
+        try:
+            parts[f"x_{part}"] = as_images(images, f"{part}_images")
+            parts[f"y_{part}"] = as_labels(labels, len(class_names), len(images), f"{part}_labels")
+        except ValueError as error:
+            raise DamagedData(f"{path}: {error} Delete the file and get it again.") from error
+    return _image_set(path, name, source, class_names, **parts)
+
+
+def _image_set(path, name, source, class_names, **parts):
+    """The `ImageSet` of what stands in a file: what is wrong with it is said of the file."""
+    try:
+        return ImageSet(name, source, class_names, **parts)
+    except ValueError as error:
+        raise DamagedData(f"{path}: {error} Delete the file and get it again.") from error
 
 
 def load_photos():

@@ -33,7 +33,7 @@ def enrich_signs(data):
     """The data with mirror images added where they are signs, and rare classes repeated; validation as it was."""
     images, labels = add_mirrored(data.x_train, data.y_train, MIRRORED)
     rows = rebalanced(labels)
-    return dataclasses.replace(data, x_train=images[rows], y_train=labels[rows])
+    return data.exchange("train", images[rows], labels[rows])
 
 
 def moved(images):
