@@ -1,0 +1,363 @@
+"""The rules of the house, held by reading the code: what imports what, and one thought a line.
+
+`NOT_YET` lists the folders and files that do not hold the rules of a line yet. It may only get shorter: what holds
+them all must be taken off the list.
+"""
+
+import ast
+import json
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "focal_utils"
+
+# A folder, with all that is in it, or a file. Whoever has mended theirs takes it off.
+NOT_YET = (
+    "focal_utils/data",
+    "focal_utils/exercises",
+    "focal_utils/explorer",
+    "focal_utils/figures.py",
+    "focal_utils/layers",
+    "focal_utils/machine.py",
+    "focal_utils/measuring",
+    "focal_utils/models",
+    "focal_utils/statistics.py",
+    "focal_utils/tracing",
+    "focal_utils/training",
+    "focal_utils/weights",
+    "tools/benchmark_speed.py",
+    "tools/check_site.py",
+    "tools/evaluate.py",
+    "tools/export.py",
+    "tools/kill_runs.py",
+    "tools/make_attention_reference.py",
+    "tools/make_reference.py",
+    "tools/make_site_source.py",
+    "tools/measure_gates.py",
+    "tools/measure_leak.py",
+    "tools/measure_mixers.py",
+    "tools/measure_speedups.py",
+    "tools/measure_transfer.py",
+    "tools/parts/contenders.py",
+    "tools/parts/exported.py",
+    "tools/parts/files.py",
+    "tools/parts/jobs.py",
+    "tools/parts/networks.py",
+    "tools/parts/recipes.py",
+    "tools/run_study.py",
+    "tools/train.py",
+    "tools/train_distributed.py",
+    "tools/write_results.py",
+)
+
+# Two names that are one thing, so that one line may set both; other words may stand around them, as in `cut_height`.
+ONE_THING = (
+    ("height", "width"),
+    ("rows", "columns"),
+    ("row", "column"),
+    ("x", "y"),
+    ("low", "high"),
+    ("left", "top"),
+    ("left", "right"),
+    ("first", "last"),
+)
+
+# From the ground up: a subject imports its own floor and those below.
+FLOORS = (
+    {"errors"},
+    {"machine", "files", "statistics"},
+    {"layers"},
+    {"models", "weights", "data", "figures", "article"},
+    {"tracing", "measuring", "training"},
+    {"explorer", "exercises"},
+)
+
+MOST_NAMES = 16
+
+# Arrows that close a circle until they are mended: from, to.
+CIRCLES_NOT_YET = {("exercises.checking", "exercises")}
+
+# A test may import the file that it tests, which its name says; these test a file of another name.
+TESTED_BY = {
+    "test_backbone.py": ("models.variants", "weights.published"),
+    "test_exercises_all.py": ("exercises.checking",),
+    "test_exercises_03.py": ("exercises.nb03",),
+    "test_explorer.py": ("explorer.payload", "explorer.pictures"),
+    "test_explorer_network.py": ("explorer.bundle",),
+    "test_explorer_pages.py": ("explorer.payload",),
+    "test_gtsrb.py": ("data.loaders",),
+    "test_measuring.py": ("measuring.memory", "measuring.processes"),
+    "test_models.py": ("models.focalnet",),
+    "test_network.py": ("explorer.bundle",),
+    "test_training.py": ("training.optimizers",),
+}
+
+
+def code_files():
+    files = [*PACKAGE.rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in files)
+
+
+def files_of_tests():
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py"))
+
+
+@cache
+def tree_of(name):
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"))
+
+
+# ---- one thought a line
+
+
+def parallel_assignments(tree):
+    """`a, b = x, y`, unless it is a swap or the two are one thing."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Tuple, ast.List)):
+            for target in node.targets:
+                if isinstance(target, (ast.Tuple, ast.List)) and not is_one_thing(target, node.value):
+                    yield node, "several things are set in one line: give each its own"
+
+
+def is_one_thing(target, value):
+    names = [ast.unparse(element) for element in target.elts]
+    swap = sorted(names) == sorted(ast.unparse(element) for element in value.elts)
+    last_words = [name.rpartition(".")[2] for name in names]
+    return swap or (len(names) == 2 and any(are_pair(*last_words, *pair) for pair in ONE_THING))
+
+
+def are_pair(one, other, first, second):
+    """Whether `one` becomes `other` when the word `first` in it becomes `second`, or the other way round."""
+    words, others = one.split("_"), other.split("_")
+    swapped = {first: second, second: first}
+    return words != others and [swapped.get(word, word) for word in words] == others
+
+
+def grown_dicts(tree):
+    """`|=` on a dict."""
+    dicts = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and makes_dict(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        grows = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr)
+        if grows and (makes_dict(node.value) or ast.unparse(node.target) in dicts):
+            yield node, "a dict is grown by |=: write it as one, or set its keys"
+
+
+def makes_dict(value):
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
+        return makes_dict(value.left) or makes_dict(value.right)
+    if isinstance(value, ast.IfExp):
+        return makes_dict(value.body) or makes_dict(value.orelse)
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func) in ("dict", "dict.fromkeys")
+    return isinstance(value, (ast.Dict, ast.DictComp))
+
+
+def uses_of_locals(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node) in ("locals()", "vars()"):
+            yield node, "local variables are read as a dict: name what is meant"
+
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def deep_comprehensions(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, COMPREHENSIONS) and loops_within(node) >= 3:
+            yield node, "loops stand three deep in one expression: write them as loops, or name a part"
+
+
+def loops_within(node):
+    own = len(node.generators) if isinstance(node, COMPREHENSIONS) else 0
+    return own + max((loops_within(child) for child in ast.iter_child_nodes(node)), default=0)
+
+
+RULES = (parallel_assignments, grown_dicts, uses_of_locals, deep_comprehensions)
+
+
+def faults(rule, names):
+    """Where the files break a rule, a line of text each."""
+    return [f"{name}:{node.lineno}: {words}" for name in names for node, words in rule(tree_of(name))]
+
+
+def excused(name):
+    return any(name == listed or name.startswith(listed + "/") for listed in NOT_YET)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_one_thought_a_line(rule):
+    found = faults(rule, [name for name in code_files() if not excused(name)])
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("listed", NOT_YET)
+def test_what_holds_the_rules_is_taken_off_the_list(listed):
+    names = [name for name in code_files() if name == listed or name.startswith(listed + "/")]
+    assert any(faults(rule, names) for rule in RULES), f"{listed} holds every rule: take it off NOT_YET"
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "broken"),
+    [
+        (parallel_assignments, "a, b = 1, f(x)", True),
+        (parallel_assignments, "self.a, self.b = a, b", True),
+        (parallel_assignments, "height, width, name = 1, 2, 'x'", True),
+        (parallel_assignments, "a, b = f(x)", False),
+        (parallel_assignments, "a, b = (f(x) for x in (c, d))", False),
+        (parallel_assignments, "a, b = b, a", False),
+        (parallel_assignments, "self.cut_height, self.cut_width = 3, 4", False),
+        (grown_dicts, "facts |= {'a': 1}", True),
+        (grown_dicts, "facts = {**head}\nfacts |= more", True),
+        (grown_dicts, "facts |= {name: 1 for name in names}", True),
+        (grown_dicts, "facts |= {'a': 1} if b else {}", True),
+        (grown_dicts, "names |= {'a', 'b'}\nmask |= x > 3", False),
+        (uses_of_locals, "config = dict(locals())", True),
+        (uses_of_locals, "vars(model)", False),
+        (deep_comprehensions, "[[[c for c in b] for b in a] for a in x]", True),
+        (deep_comprehensions, "{f(k): sum(c for c in b) for b in a for k in b}", True),
+        (deep_comprehensions, "[[c for c in b] for b in a]", False),
+    ],
+)
+def test_the_rules_find_what_they_are_for(rule, code, broken):
+    assert bool(list(rule(ast.parse(code)))) == broken
+
+
+# ---- the rooms, and what imports what
+
+
+def subject_of(name):
+    """focal_utils/data/signs.py → data, focal_utils/files.py → files."""
+    return Path(name).relative_to("focal_utils").parts[0].removesuffix(".py")
+
+
+def imports(name):
+    """The modules of the package that a file imports, anywhere in it: (line, "data.signs" or "data" or "")."""
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for module in found:
+            if module.split(".")[0] == "focal_utils":
+                yield node.lineno, as_module(module)
+
+
+def as_module(name):
+    """focal_utils.data.signs.render_sign → data.signs: as much of a dotted name as is a file or folder."""
+    parts = name.split(".")[1:]
+    while parts and not (PACKAGE.joinpath(*parts).is_dir() or PACKAGE.joinpath(*parts).with_suffix(".py").is_file()):
+        parts.pop()
+    return ".".join(parts)
+
+
+def package_files():
+    return [name for name in code_files() if name.startswith("focal_utils/") and name != "focal_utils/__init__.py"]
+
+
+def test_the_shelf_is_short():
+    names = {subject_of(name) for name in package_files()}
+    assert names == set().union(*FLOORS), "a new subject needs a place among FLOORS"
+    assert len(names) <= MOST_NAMES
+
+
+def test_arrows_point_down():
+    floor = {subject: number for number, subjects in enumerate(FLOORS) for subject in subjects}
+    up = [
+        f"{name}:{line}: {subject_of(name)} imports {module or 'the face'}"
+        for name in package_files()
+        for line, module in imports(name)
+        if not module or floor[module.split(".")[0]] > floor[subject_of(name)]
+    ]
+    assert not up, "\n" + "\n".join(up)
+
+
+def circle(arrows):
+    """A circle in a dict from name to the names it points to: a list of names, or None."""
+    done, path = set(), []
+
+    def walk(name):
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return None
+        path.append(name)
+        for other in sorted(arrows.get(name, ())):
+            if found := walk(other):
+                return found
+        done.add(path.pop())
+        return None
+
+    return next((found for name in sorted(arrows) if (found := walk(name))), None)
+
+
+def test_there_is_no_circle():
+    between_files, between_subjects = {}, {}
+    for name in package_files():
+        module = as_module(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        for _, other in imports(name):
+            if (module, other) in CIRCLES_NOT_YET:
+                continue
+            between_files.setdefault(module, set()).add(other)
+            if other.split(".")[0] != subject_of(name):
+                between_subjects.setdefault(subject_of(name), set()).add(other.split(".")[0])
+    found = circle(between_files) or circle(between_subjects)
+    assert not found, " → ".join(found)
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}}) is None
+    assert all(first != second for first, second in pairwise(circle({"x": {"y"}, "y": {"x"}})))
+
+
+def test_tools_import_a_subject_and_no_file_inside_it():
+    names = [name for name in code_files() if name.startswith("tools/")]
+    inside = [f"{name}:{line}: {module}" for name in names for line, module in imports(name) if "." in module]
+    assert not inside, "\n" + "\n".join(inside)
+
+
+def test_tests_import_no_file_inside_a_subject_but_the_one_they_test():
+    inside = []
+    for name in files_of_tests():
+        for line, module in imports(name):
+            file = module.rpartition(".")[2]
+            tested = file in Path(name).stem or module in TESTED_BY.get(Path(name).name, ())
+            if "." in module and not tested:
+                inside.append(f"{name}:{line}: {module}")
+    assert not inside, "\n" + "\n".join(inside)
+
+
+def test_the_package_imports_no_notebook_test_or_tool():
+    strange = []
+    for name in package_files():
+        for node in ast.walk(tree_of(name)):
+            module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [module or ""]
+            if {found.split(".")[0] for found in names} & {"tools", "tests", "notebooks", "parts", "conftest"}:
+                strange.append(f"{name}:{node.lineno}")
+    assert not strange, "\n" + "\n".join(strange)
+
+
+def test_notebooks_import_the_face_and_nothing_past_it():
+    past = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+            lines = "".join(cell["source"]).splitlines() if cell["cell_type"] == "code" else []
+            past += [
+                f"{path.name} [{number}]: {line.strip()}"
+                for line in lines
+                if line.strip().startswith(("import focal_utils.", "from focal_utils."))
+            ]
+    assert not past, "\n" + "\n".join(past)
