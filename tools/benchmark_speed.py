@@ -16,9 +16,22 @@ import sys
 import time
 from importlib.metadata import version
 
+from parts.files import ROOT, how_made, write_text
+
+
+def parser():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=12)
+    options.add_argument("--only", nargs="+", choices=["forward", "training"], default=["forward", "training"])
+    options.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
 from focal_utils.measuring import Worker, serve
 from parts.contenders import PRODUCT, PRODUCT_OPERATIONS, TASKS, contenders
-from parts.files import ROOT, how_made, write_text
 
 ENOUGH = 0.7  # seconds: a turn is as many steps as take about as long
 
@@ -58,7 +71,8 @@ def installed(task):
 
 def race(task, rounds):
     """Seconds a step in each round, name → list; seconds of the first step, name → number; names of what is missing."""
-    runners, missing = [], []
+    runners = []
+    missing = []
     for name, contender in contenders(task).items():
         if not all(importlib.util.find_spec(module) for module in contender.modules):
             missing.append(name)
@@ -80,7 +94,8 @@ def summary(task, turns, first, missing):
     def spread(values):
         return [round(value, 3) for value in (statistics.median(values), min(values), max(values))]
 
-    batch, reference = TASKS[task].batch, turns["ours, TensorFlow"]
+    batch = TASKS[task].batch
+    reference = turns["ours, TensorFlow"]
     rows = {
         name: {
             "images_per_second": spread([batch / seconds for seconds in times]),
@@ -114,11 +129,7 @@ def floor(task, turns):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.worker:
         return work(*options.worker)
     for task in options.only:
@@ -126,9 +137,11 @@ def main():
         print(f"{task}: {TASKS[task].batch} images of {TASKS[task].size}×{TASKS[task].size}", flush=True)
         facts = summary(task, *race(task, options.rounds))
         facts = how_made(time.time() - start) | {"rounds": options.rounds} | facts
-        facts["versions"] |= {module: version(module) for module in installed(task) - facts["versions"].keys()}
+        for module in installed(task) - facts["versions"].keys():
+            facts["versions"][module] = version(module)
         for name, row in facts["contenders"].items():
-            speed, ratio = row["images_per_second"], row["ours_over_it"]
+            speed = row["images_per_second"]
+            ratio = row["ours_over_it"]
             ratios = f"ours {ratio[0]:5.2f} times ({ratio[1]:.2f} to {ratio[2]:.2f})"
             print(f"  {name:48s} {speed[0]:8.1f} images/s   {ratios}")
         print(f"  floor {facts['floor_images_per_second']} images/s, ours {facts['ours_over_floor']:.0%} of it")

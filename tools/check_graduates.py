@@ -1,10 +1,19 @@
-"""Code that was grown in a notebook and has moved into the package: is it still the same code?"""
+"""Code that was grown in a notebook and has moved into the package: is it still the same code?
 
+    python tools/check_graduates.py
+
+Compares the syntax tree of each cell tagged `graduates` with the package's, and exits with 1 where they differ.
+"""
+
+import argparse
 import ast
 import copy
+import sys
+
+import nbformat
 
 from check_notebooks import code_cells, tags
-from parts.files import ROOT
+from parts.files import ROOT, notebooks
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 PLUMBING = {"__init__", "build", "get_config"}
@@ -86,3 +95,20 @@ def notebook_differences(notebook, package):
     for i, cell in code_cells(notebook):
         if "graduates" in tags(cell):
             yield from (f"cell {i}: {difference}" for difference in differences(cell.source, package))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
+    package = package_definitions()
+    found = 0
+    for path in notebooks():
+        for difference in notebook_differences(nbformat.read(path, as_version=4), package):
+            found += 1
+            print(f"{path.name}, {difference}")
+    print(f"{found} differences")
+    return int(found > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -21,7 +21,6 @@ from parts.files import notebooks
 from write_links import badge, repository_address, setup_cell
 
 MAX_BYTES = 1_000_000
-MAX_LINES = 25
 MAX_IGNORED = 0.25
 MIN_ALT = 20
 IGNORING_TAGS = {"nbval-ignore-output", "nbval-skip"}
@@ -104,12 +103,6 @@ def check_ignored(notebook, path):
     for i, cell in cells:
         if marker := COMMENT_MARKERS.search(cell.source):
             yield f"cell {i}: comment {marker[1]}: use the tag instead"
-
-
-def check_length(notebook, path):
-    for i, cell in code_cells(notebook):
-        if (lines := sum(bool(line.strip()) for line in cell.source.splitlines())) > MAX_LINES:
-            yield f"cell {i}: {lines} lines of code, at most {MAX_LINES} are allowed"
 
 
 def check_head(notebook, path):
@@ -223,7 +216,7 @@ def check_links(notebook, path):
 
 
 CHECKS = [
-    check_size, check_execution, check_outputs, check_ignored, check_length, check_head, check_setup,
+    check_size, check_execution, check_outputs, check_ignored, check_head, check_setup,
     check_machine_paths, check_figures, check_predictions, check_exercises, check_foot, check_links,
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@
 Prints the counts and every problem, and exits with 1 if there is any. Links to other sites are checked for form alone.
 """
 
+import argparse
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,12 +17,15 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.ids, self.links, self.loads, self.alts = {""}, [], [], []
+        self.ids = {""}
+        self.links = []
+        self.loads = []
+        self.alts = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
-        self.ids |= {values[name] for name in ("id", "name") if values.get(name)}
+        self.ids.update(values[name] for name in ("id", "name") if values.get(name))
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
         if "src" in values or (tag == "link" and "href" in values):
@@ -66,8 +70,13 @@ def problems(pages):
     return found
 
 
-def main():
-    pages = read_pages(sys.argv[1])
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="with the HTML pages")
+    folder = parser.parse_args(arguments).folder
+    pages = read_pages(folder)
+    if not pages:
+        parser.error(f"{folder} holds no HTML page: run `make site` first.")
     links, pictures = (sum(len(getattr(page, kind)) for page in pages.values()) for kind in ("links", "alts"))
     found = problems(pages)
     print(f"{len(pages)} pages, {links} links, {pictures} pictures, {len(found)} problems", *found, sep="\n")

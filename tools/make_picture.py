@@ -5,14 +5,21 @@
 Writes data/results/signs_and_gates.png.
 """
 
-import os
+import argparse
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts.files import ROOT
 
-import numpy as np  # noqa: E402
 
-import focal_utils as fu  # noqa: E402
-from parts.files import ROOT  # noqa: E402
+def parser():
+    return argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import numpy as np
+
+import focal_utils as fu
 
 
 def main():

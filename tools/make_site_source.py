@@ -6,6 +6,7 @@ committed, the data's cards, and the explorers as pages that need no kernel.
 Nothing committed is changed and no notebook is run; only the cell that makes an explorer is, with the shipped network.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -93,11 +94,14 @@ def write_explorers(explorers, folder):
         explorer.to_html(folder / page)
 
 
-def main():
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
     shutil.rmtree(SOURCE, ignore_errors=True)
     for folder in ("notebooks", "data/photos", "data/results", "_extra"):
         (SOURCE / folder).mkdir(parents=True)
-    address, explorers = repository_address(), {}
+    address = repository_address()
+    explorers = {}
     for page in PAGES:
         (SOURCE / page).write_text(linked((ROOT / page).read_text("utf-8"), page, address), "utf-8")
     front = (SOURCE / "README.md").rename(SOURCE / "index.md")
@@ -106,7 +110,7 @@ def main():
         shutil.copy(picture, SOURCE / "data" / "results")
     for path in notebooks():
         notebook = nbformat.read(path, as_version=4)
-        explorers |= site_notebook(notebook, path.name, address)
+        explorers.update(site_notebook(notebook, path.name, address))
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
     write_explorers(explorers, SOURCE / "_extra")
     print(f"{SOURCE.relative_to(ROOT)}: {len(PAGES)} pages, {len(notebooks())} notebooks, {len(explorers)} explorers")

@@ -10,24 +10,32 @@ focal blocks and 32×32 signs can be measured with --network.
 import argparse
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts.files import ROOT, how_made, write_text
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from rich.progress import track  # noqa: E402
 
-import focal_utils as fu  # noqa: E402
-from focal_utils import statistics, tracing  # noqa: E402
-from focal_utils.data import RENDERED_CLASSES  # noqa: E402
-from focal_utils.tracing import (
-    map_geometry,  # noqa: E402
-    run,  # noqa: E402
-)
-from parts.files import ROOT, how_made, write_text  # noqa: E402
+def parser():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--network", default="gtsrb", help="a shipped network of signs")
+    options.add_argument("--images", type=int, help="only so many validation and test images: a quick try")
+    options.add_argument("--untrained", type=int, default=20, help="how many networks with fresh weights to compare")
+    options.add_argument("--out", type=Path, default=ROOT / "data" / "results" / "gates.json")
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import keras
+import numpy as np
+from rich.progress import track
+
+import focal_utils as fu
+from focal_utils import statistics, tracing
+from focal_utils.data import RENDERED_CLASSES
+from focal_utils.tracing import map_geometry, run
 
 SCALES = [0.3, 0.37, 0.44, 0.51, 0.58, 0.65, 0.72, 0.79, 0.86, 0.93]  # the sign's diameter over the picture's side
 POSES = 4  # of each class, at every size or place
@@ -67,28 +75,37 @@ def by_class(values):
     return values.reshape(len(RENDERED_CLASSES), -1, *values.shape[1:]).mean(axis=1)
 
 
+def follows_size(trained, *untrained):
+    """How far one block's winning level follows the sign's size; each argument is (classes · poses, sizes)."""
+    curves = [trained, *untrained]
+    rhos = [by_class(statistics.rank_correlation(np.broadcast_to(SCALES, curve.shape), curve)) for curve in curves]
+    levels = [curve.mean(axis=0).round(3).tolist() for curve in curves]
+    return {
+        **against(rhos[0], np.stack(rhos[1:])),
+        "mean_level": {"trained": levels[0], "untrained": levels[1:]},
+        "never_changes": round(float(np.mean(np.ptp(trained, axis=1) == 0)), 4),
+    }
+
+
 def measure_sizes(model, untrained):
     """Part a: does the winning level move outwards where the sign is larger?"""
     side = model.input_shape[1]
-    images, masks = [], []
+    images = []
+    masks = []
     for label in track(RENDERED_CLASSES, "a  rendering signs of growing size"):
         for pose in range(POSES):
             images += [fu.render_sign(label, side, scale, pose) for scale in SCALES]
             masks += [fu.silhouette(label, side, scale, pose) for scale in SCALES]
-    images, masks = np.stack(images), np.stack(masks)
+    images = np.stack(images)
+    masks = np.stack(masks)
     networks = track([model, *untrained], "a  winning levels, network by network")
     curves, *others = [size_curves(network, images, masks) for network in networks]
     blocks = {}
     for block in tracing.gate_names(model):
         blocks[block] = {}
         for amount in AMOUNTS:
-            rhos = [by_class(statistics.rank_correlation(np.broadcast_to(SCALES, c.shape), c))
-                    for c in (measured[amount][block] for measured in [curves, *others])]  # fmt: skip
-            levels = [measured[amount][block].mean(axis=0).round(3).tolist() for measured in [curves, *others]]
-            blocks[block][amount] = against(rhos[0], np.stack(rhos[1:])) | {
-                "mean_level": {"trained": levels[0], "untrained": levels[1:]},
-                "never_changes": round(float(np.mean(np.ptp(curves[amount][block], axis=1) == 0)), 4),
-            }
+            measured = [network[amount][block] for network in [curves, *others]]  # each (classes · poses, sizes)
+            blocks[block][amount] = follows_size(*measured)
     return {
         "statistic": "rank correlation of size and mean winning level over the sign's pixels, in each pose of each "
         "class; mean over poses; 95 % percentile bootstrap over classes",
@@ -101,7 +118,8 @@ def measure_sizes(model, untrained):
 
 def edits(model, means):
     """Every change of gates that is tested: (what, block or "all", gate or "all", edit)."""
-    names, every = tracing.gate_names(model), tracing.everywhere(model)
+    names = tracing.gate_names(model)
+    every = tracing.everywhere(model)
     for block, gates in names.items():
         whole = {block: every[block]}
         for number, gate in enumerate(gates):
@@ -121,7 +139,8 @@ def edits(model, means):
 
 def measure_edits(model, data, count):
     """Part b: accuracy on the test images with gates switched off, frozen or shuffled."""
-    images, labels = data.x_test[:count], data.y_test[:count]
+    images = data.x_test[:count]
+    labels = data.y_test[:count]
     means = tracing.gate_means(model, data.x_val[:count])
     before = tracing.edited_logits(model, images).argmax(axis=-1) == labels
     rows = []
@@ -157,7 +176,8 @@ def energies(model, images):
         logits, traces = run(model, batch)
         gradient = tracing.input_gradient(model, batch, logits.argmax(axis=-1))
         maps = {trace.name: (trace.modulator**2).sum(axis=-1) for trace in traces}
-        maps |= {"absolute gradient": np.abs(gradient).sum(axis=-1), "squared gradient": (gradient**2).sum(axis=-1)}
+        maps["absolute gradient"] = np.abs(gradient).sum(axis=-1)
+        maps["squared gradient"] = (gradient**2).sum(axis=-1)
         for name, energy in maps.items():
             found.setdefault(name, []).append(energy)
     return {name: np.concatenate(pieces) for name, pieces in found.items()}
@@ -165,7 +185,8 @@ def energies(model, images):
 
 def ratios(model, images, boxes):
     """Share of energy in the box over that of a flat map: name → (that, that of the mean map, the most, chance)."""
-    geometry, found = map_geometry(model), {}
+    geometry = map_geometry(model)
+    found = {}
     for name, energy in energies(model, images).items():
         inside = tracing.inside_box(boxes, geometry.get(name, (1, 0)), energy.shape[1:])
         share, chance = tracing.share_inside(energy, inside)
@@ -183,9 +204,13 @@ def measure_boxes(model, untrained, images, boxes, title, units=lambda values: v
     found, *others = [ratios(network, images, boxes) for network in track([model, *untrained], title)]
     maps = {}
     for name, (ratio, fixed, most, chance) in found.items():
-        maps[name] = {"chance": round(float(chance.mean()), 4), "most_possible": round(float(most.mean()), 4)}
-        maps[name] |= against(units(ratio), np.stack([units(other[name][0]) for other in others]))
-        maps[name] |= {"same_map_for_all": estimate(units(fixed)), "over_same_map": estimate(units(ratio - fixed))}
+        maps[name] = {
+            "chance": round(float(chance.mean()), 4),
+            "most_possible": round(float(most.mean()), 4),
+            **against(units(ratio), np.stack([units(other[name][0]) for other in others])),
+            "same_map_for_all": estimate(units(fixed)),
+            "over_same_map": estimate(units(ratio - fixed)),
+        }
     best = max(tracing.gate_names(model), key=lambda name: maps[name]["trained"]["mean"])
     return {
         "images": len(images),
@@ -197,11 +222,13 @@ def measure_boxes(model, untrained, images, boxes, title, units=lambda values: v
 
 def moved_signs(side):
     """Small signs in the four quarters of the picture, and the boxes of their silhouettes: uint8 (N, …), (N, 4)."""
-    images, boxes = [], []
+    images = []
+    boxes = []
     for label in track(RENDERED_CLASSES, "c  rendering moved signs"):
         for pose, place in enumerate(PLACES):
             image, mask = fu.sign_at(label, place, side, MOVED_SCALE, seed=pose)
-            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            rows = np.flatnonzero(mask.any(axis=1))
+            columns = np.flatnonzero(mask.any(axis=0))
             images.append(image)
             boxes.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     return np.stack(images), np.array(boxes)
@@ -222,23 +249,20 @@ def facts(model, path, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="gtsrb", choices=fu.load_trained(), help="a shipped network of signs")
-    parser.add_argument("--images", type=int, help="only so many validation and test images: a quick try")
-    parser.add_argument("--untrained", type=int, default=20, help="how many networks with fresh weights to compare")
-    parser.add_argument("--out", type=Path, default=ROOT / "data" / "results" / "gates.json")
-    arguments = parser.parse_args()
-    if arguments.images and arguments.out == parser.get_default("out"):
-        parser.error("with --images the figures are only a try: say where they shall go, --out data/cache/try.json")
+    arguments = parser().parse_args()
+    if arguments.images and arguments.out == parser().get_default("out"):
+        parser().error("with --images the figures are only a try: say where they shall go, --out data/cache/try.json")
 
     start = time.time()
     path = fu.data_folder() / "weights" / f"{arguments.network}.keras"
-    model, data = fu.load_trained(arguments.network), fu.load_gtsrb()
+    model = fu.load_trained(arguments.network)
+    data = fu.load_gtsrb()
     untrained = []
     for seed in range(arguments.untrained):
         keras.utils.set_random_seed(seed)
         untrained.append(fu.FocalNet.from_config(model.get_config()))
-    count, side = arguments.images or len(data.x_test), model.input_shape[1]
+    count = arguments.images or len(data.x_test)
+    side = model.input_shape[1]
     boxes = photograph_boxes(data, count, side)
     found = {"size": measure_sizes(model, untrained), "edits": measure_edits(model, data, count)}
     found["boxes"] = {

@@ -11,11 +11,22 @@ import argparse
 import json
 import time
 
+from parts.files import ROOT, how_made, write_text
+
+
+def parser():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("parts", nargs="*", help="sizes, small_maps, largest (default: all three)")
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
 import numpy as np
 
 import focal_utils as fu
 from focal_utils.measuring import installed_backends
-from parts.files import ROOT, how_made, write_text
 
 DIM = 96  # the first stage of the tiny networks: 3 heads
 SIDES = (32, 48, 64, 96, 128, 192, 256)  # of the map, in pixels: as many tokens are their squares
@@ -30,8 +41,11 @@ MIXERS = {
     "windowed attention, 7×7": fu.WindowedAttention(DIM, window=7),
     "self-attention": fu.SelfAttention(DIM),
 }
-FUSED = {"focal modulation, L = 2": MIXERS["focal modulation, L = 2"], "self-attention": MIXERS["self-attention"]}
-FUSED |= {"fused self-attention": fu.SelfAttention(DIM, fused=True)}
+FUSED = {
+    "focal modulation, L = 2": MIXERS["focal modulation, L = 2"],
+    "self-attention": MIXERS["self-attention"],
+    "fused self-attention": fu.SelfAttention(DIM, fused=True),
+}
 
 
 def path(part):
@@ -120,9 +134,11 @@ PARTS = {"sizes": measure_sizes, "small_maps": measure_small_maps, "largest": me
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
-    for part in parser.parse_args().parts:
+    wanted = parser().parse_args().parts or list(PARTS)
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown:
+        parser().error(f"unknown part {unknown[0]!r}: choose from {', '.join(PARTS)}")
+    for part in wanted:
         print(part, flush=True)
         start = time.time()
         PARTS[part]()

@@ -124,7 +124,8 @@ def seeds_row(runs):
 
 def weights_card(name, facts, runs, tried):
     """The card of a shipped network for data/README.md; `runs` and `tried` are None where there are none."""
-    card, images = CARDS[name], facts["images"]
+    card = CARDS[name]
+    images = facts["images"]
     low, high = facts["test_interval"]
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
     made = f"`python tools/train.py {name}`: {facts['epochs']} epochs, seed {facts['seed']}"
@@ -146,7 +147,8 @@ def weights_card(name, facts, runs, tried):
     if tried:
         count = "1 network was" if len(tried) == 1 else f"{len(tried)} networks were"
         rows["tried"] = f"{count} tested besides: results/{name}_tried.json"
-    rows |= {"licence": card["licence"], "limits": card["limits"]}
+    rows["licence"] = card["licence"]
+    rows["limits"] = card["limits"]
     return "\n".join([f"| {name}.keras | |", "| --- | --- |", *(f"| {row} | {text} |" for row, text in rows.items())])
 
 

@@ -121,7 +121,6 @@ BAD = {
     "skipped counts too": (tag(6, "nbval-skip"), "at most a quarter"),
     "ignored, no assert": (set_source(8, "print('assert')"), "must assert"),
     "ignored by comment": (replace(4, "fu", "# NBVAL_IGNORE_OUTPUT\nfu"), "use the tag"),
-    "long cell": (set_source(4, "x = 1\n" * 26), "26 lines of code"),
     "no H1": (replace(0, "# 01", "## 01"), "one H1"),
     "two H1": (replace(9, "## What", "# What"), "found in cells [0, 9]"),
     "no question": (replace(0, "*How", "How"), "question in italics"),

@@ -90,7 +90,8 @@ def torch_step(task, model, logits=lambda output: output):
 
         model.eval()
         return forward
-    labels, optimizer = torch.from_numpy(task.labels()), torch.optim.AdamW(model.parameters(), 1e-3)
+    labels = torch.from_numpy(task.labels())
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
 
     def train():
         optimizer.zero_grad()
@@ -104,7 +105,8 @@ def timm_focalnet(task):
     from timm.models.focalnet import FocalNet
 
     network = dict(task.network)
-    levels, patch = network.pop("focal_levels"), network.pop("patch_size")
+    levels = network.pop("focal_levels")
+    patch = network.pop("patch_size")
     model = FocalNet(num_classes=task.classes, focal_levels=levels, focal_windows=(3,) * len(levels), **network)
     if patch != 4:  # timm's stem is of 4×4 patches, whatever is asked for
         model.stem.proj = type(model.stem.proj)(3, task.network["embed_dim"], patch, patch)
@@ -114,7 +116,8 @@ def timm_focalnet(task):
 def transformers_focalnet(task):
     from transformers import FocalNetConfig, FocalNetForImageClassification
 
-    network, stages = task.network, len(task.network["depths"])
+    network = task.network
+    stages = len(task.network["depths"])
     config = FocalNetConfig(
         image_size=task.size,
         patch_size=network["patch_size"],

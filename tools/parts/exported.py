@@ -26,12 +26,13 @@ WITHOUT = {  # what cannot be imported, by the ending of the path
 
 def hide(ending):
     """Make it an error to import what an export whose path has this ending does without."""
-    sys.modules |= dict.fromkeys(WITHOUT[ending])
+    sys.modules.update(dict.fromkeys(WITHOUT[ending]))
 
 
 def one_thread():
     """Keep TensorFlow, and this process, to one thread on one processor."""
-    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ[threads] = "1"
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
@@ -58,8 +59,10 @@ def litert(path):
     """A LiteRT file as a function from images to logits, NumPy arrays both."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter, shape = Interpreter(path, num_threads=1), None
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    interpreter = Interpreter(path, num_threads=1)
+    shape = None
+    source = interpreter.get_input_details()[0]["index"]
+    target = interpreter.get_output_details()[0]["index"]
 
     def logits(images):
         nonlocal shape
@@ -96,7 +99,8 @@ def main(path):
     serve = runpy.run_path(str(ROOT / "focal_utils" / "processes.py"))["serve"]  # this file of focal_utils alone
 
     def answer(request):
-        images, batch = np.load(request["images"], allow_pickle=False).astype("float32"), request["batch"]
+        images = np.load(request["images"], allow_pickle=False).astype("float32")
+        batch = request["batch"]
         if "logits" in request:
             parts = [model(images[start : start + batch]) for start in range(0, len(images), batch)]
             return np.save(request["logits"], np.concatenate(parts))

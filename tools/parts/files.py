@@ -22,10 +22,14 @@ def how_made(seconds, *packages):
     from focal_utils.machine import machine_facts
 
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
-    made = {"command": " ".join(["python", *sys.argv]), "commit": commit.stdout.strip(), "seconds": round(seconds)}
-    facts = made | machine_facts()
-    facts["versions"] |= {package: version(package) for package in packages}
-    return facts
+    facts = machine_facts()
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": commit.stdout.strip(),
+        "seconds": round(seconds),
+        **facts,
+        "versions": {**facts["versions"], **{package: version(package) for package in packages}},
+    }
 
 
 def write_text(path, text):

@@ -40,7 +40,9 @@ class Job:
         with socket.socket() as place:  # a port that is free now
             place.bind(("127.0.0.1", 0))
             port = place.getsockname()[1]
-        self.said, self.errors, self.processes = queue.Queue(), [], []
+        self.said = queue.Queue()
+        self.errors = []
+        self.processes = []
         for rank in range(count):
             self.errors.append(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (closed in `__exit__`)
             self.processes.append(

@@ -47,7 +47,8 @@ def stock_focalnet(input_shape, classes, embed_dim, depths, focal_levels, patch_
     images = keras.Input(input_shape)
     x = layers.Rescaling(1 / 127.5, -1)(images)
     for stage, (depth, levels) in enumerate(zip(depths, focal_levels, strict=True)):
-        channels, stride = embed_dim * 2**stage, 2 if stage else patch_size
+        channels = embed_dim * 2**stage
+        stride = 2 if stage else patch_size
         x = layers.LayerNormalization(epsilon=1e-5)(layers.Conv2D(channels, stride, stride)(x))
         for _ in range(depth):
             x = x + modulation(layers.LayerNormalization(epsilon=1e-5)(x), levels)

@@ -113,9 +113,14 @@ def four_stages(name, data):
             f"The network of {name} has patches of {network['patch_size']} pixels, not 2: leave it as it is."
         )
     levels = np.broadcast_to(network["focal_levels"], len(network["depths"])).tolist()
-    finer = {"patch_size": 1, "embed_dim": network["embed_dim"] // 2}
-    finer |= {"depths": (1, *network["depths"]), "focal_levels": (2, *levels)}
-    return fu.FocalNet(data.image_shape, data.num_classes, name=name, **network | finer)
+    finer = {
+        **network,
+        "patch_size": 1,
+        "embed_dim": network["embed_dim"] // 2,
+        "depths": (1, *network["depths"]),
+        "focal_levels": (2, *levels),
+    }
+    return fu.FocalNet(data.image_shape, data.num_classes, name=name, **finer)
 
 
 NETWORKS = {
