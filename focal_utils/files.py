@@ -82,6 +82,26 @@ def whole_file(path):
         temporary.unlink(missing_ok=True)
 
 
+def file_to_read(path, what="file"):
+    """The `Path` of a file that is there and may be read; `what` it is, "checkpoint" for instance, goes into messages.
+
+    Raises:
+        TypeError: no path. FileNotFoundError: no such file. IsADirectoryError: a folder; the message names its files.
+        PermissionError: the system does not let it be read.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{path!r} is a {type(path).__name__}: give the path of a {what}, a string or a Path.")
+    path = Path(path)
+    if path.is_dir():
+        names = sorted(file.name for file in path.iterdir() if file.is_file())
+        inside = f" In it are {', '.join(names[:5])}{' …' if len(names) > 5 else ''}." if names else " It is empty."
+        raise IsADirectoryError(f"{path} is a folder: give the path of the {what}, a file.{inside}")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {what} {path}.")
+    with open(path, "rb"):
+        return path
+
+
 def load_results(name):
     """What a script in ``tools`` has measured: ``data/results/<name>.json`` as Python's dicts and lists.
 

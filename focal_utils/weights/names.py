@@ -4,7 +4,9 @@ One table from our names to theirs; the other direction is its inverse, so a rou
 """
 
 import re
+from typing import NamedTuple
 
+import keras
 import numpy as np
 
 # Ours, then theirs. {s} is the stage, {t} the one before, {b} the block, {l} the level from 0.
@@ -52,13 +54,40 @@ AS_CONVOLUTION = {
 }
 
 
-def weights_by_name(model):
-    """A model's weights by the names of their layers: "stage0_block1/modulation/f/kernel" → variable."""
-    return {variable.path.removeprefix(f"{model.name}/"): variable for variable in model.weights}
+class Row(NamedTuple):
+    """One weight of a model, and what a family calls it."""
+
+    theirs: str  # "layers.0.blocks.1.modulation.f.weight"
+    ours: str  # "stage0_block1/modulation/f/kernel"
+    variable: keras.Variable
+
+
+def table_of(model, family):
+    """All weights of a model with a family's names for them: a list of `Row`, in the model's order.
+
+    Raises:
+        ValueError: a model with weights that the family has no name for, such as one of self-attention.
+    """
+    post_norm = bool(getattr(model, "config", {}).get("use_postln"))
+    rows = []
+    for variable in model.weights:
+        ours = variable.path.removeprefix(f"{model.name}/")
+        try:
+            theirs = peer_name(ours, family, post_norm)
+        except KeyError:
+            raise ValueError(
+                f"{model.name} has a weight {ours!r}, for which there is no name in {family} checkpoints: they hold "
+                "FocalNets of the paper. If a FocalNet is a part of your model, give that part."
+            ) from None
+        rows.append(Row(theirs, ours, variable))
+    return rows
 
 
 def peer_name(name, family, post_norm=False):
-    """What one of our weights is called in a family: "stem/proj/kernel" is timm's "stem.proj.weight".
+    """What one of our weights is called in a family, "official", "timm" or "transformers".
+
+        >>> fu.peer_name("stem/proj/kernel", "timm")
+        'stem.proj.weight'
 
     `post_norm`: whether the model's blocks have their norms after the branches, which timm's names tell.
 
@@ -84,25 +113,6 @@ def peer_name(name, family, post_norm=False):
         return where + IN_BLOCK[f"{match[1]}{{l}}"][column].format(l=int(match[2]) - 1) + suffix
     late = "_post" if post_norm and family == "timm" and inside in ("norm1", "norm2") else ""
     return where + IN_BLOCK[inside][column] + late + suffix
-
-
-def names_in(family, model):
-    """All weights of a model under a family's names: a dict, their name → our name.
-
-    Raises:
-        ValueError: a model with weights that the family has no name for, such as one of self-attention.
-    """
-    post_norm = bool(getattr(model, "config", {}).get("use_postln"))
-    names = {}
-    for name in weights_by_name(model):
-        try:
-            names[peer_name(name, family, post_norm)] = name
-        except KeyError:
-            raise ValueError(
-                f"{model.name} has a weight {name!r}, for which there is no name in {family} checkpoints: they hold "
-                "FocalNets of the paper."
-            ) from None
-    return names
 
 
 def axes_here(shape, ours):

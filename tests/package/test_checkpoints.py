@@ -1,10 +1,12 @@
 """Published weights go in whole or not at all, under three families' names, and come out bit for bit."""
 
+import argparse
 import json
 import pickle
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -14,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 import focal_utils as fu
 from focal_utils.errors import DamagedData
-from focal_utils.weights import FAMILIES
+from focal_utils.weights import FAMILIES, tensors
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NETWORKS = sorted(path.stem for path in FOLDER.glob("*_network_*.npz"))
@@ -130,7 +132,7 @@ def test_one_wrong_tensor_among_many_changes_nothing():
 
 def test_what_is_no_focalnet_is_refused():
     refused(small(), {"conv1.weight": np.ones((3, 3))}, ValueError, "no FocalNet checkpoint", "conv1.weight")
-    refused(small(), {}, ValueError, "it holds nothing")
+    refused(small(), {}, ValueError, "holds nothing")
     other = fu.FocalNet((32, 32, 3), 5, embed_dim=8, depths=(1,), mixer="attention")
     refused(other, fu.peer_weights(small(), "timm"), ValueError, "for which there is no name in official checkpoints")
     with pytest.raises(ValueError, match="family='keras' is not known"):
@@ -213,6 +215,284 @@ def test_pytorchs_format_is_read_and_runs_nothing(tmp_path):
     torch.save({"model": tensors}, path)
     path.write_bytes(path.read_bytes()[:-500])
     refused(small(), path, DamagedData, path.name)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "cause"),
+    [
+        ({"input_shape": (32, 32, 1)}, {}, "images of another number of channels: 3 there, 1 here"),
+        ({}, {"input_shape": (32, 32, 5)}, "images of another number of channels: 5 there, 3 here"),
+        ({}, {"patch_size": 2}, "another patch_size: 2 there, 4 here"),
+        ({}, {"mlp_ratio": 2.0}, "another mlp_ratio: 2 there, 4 here"),
+        ({}, {"focal_windows": 9}, "other kernels, ((9, 11), (9, 11)) there, ((3, 5), (3, 5)) here"),
+        (
+            {},
+            {"embed_dim": 4, "classes": 7},
+            "another width, so another variant: 4 channels there, 8 here; and another",
+        ),
+    ],
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cause_is_the_right_one(family, here, there, cause):
+    shape, other = here.get("input_shape", (32, 32, 3)), there.get("input_shape", (32, 32, 3))
+    arguments = {"embed_dim": 8, "depths": (1, 2), "focal_levels": 2, "classes": 5}
+    model = fu.FocalNet(**arguments | here | {"input_shape": shape})
+    source = fu.peer_weights(fu.FocalNet(**arguments | there | {"input_shape": other}), family)
+    refused(model, source, ValueError, f"Likely cause: {cause}")
+
+
+def other_network(source):
+    """The same names, but for a Swin's attention in the place of modulation."""
+    return {name.replace("modulation.", "attn."): value for name, value in source.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda source: source | {"surprise": np.ones(3, "float32")}, None),
+        (lambda source: source | {"layers.0.extra.weight": np.ones(3, "float32")}, None),
+        (lambda source: {name: value for name, value in source.items() if name != "norm.weight"}, None),
+        (lambda source: source | {"norm.weight": source["norm.weight"][:-1]}, None),
+        (other_network, "it is of another network: it holds self-attention"),
+    ],
+    ids=["a key too many", "one inside too many", "one missing", "one cut", "Swin"],
+)
+def test_no_cause_is_better_than_a_wrong_one(change, cause):
+    model = small()
+    with pytest.raises(ValueError, match="Nothing was loaded") as caught:
+        fu.load_checkpoint(model, change(fu.peer_weights(model, "official")))
+    assert ("Likely cause" in str(caught.value)) == bool(cause) and (cause or "") in str(caught.value)
+
+
+def behind(prefix):
+    return lambda source: {prefix + name: value for name, value in source.items()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "backbone.", "model.", "encoder.", "module._orig_mod.", "student.net."]
+)
+def test_what_stands_before_the_names_is_taken_off_and_told(prefix, family):
+    model, other = small(), small()
+    report = fu.load_checkpoint(other, behind(prefix)(fu.peer_weights(model, family)))
+    assert report.stripped == prefix and same(model.get_weights(), other.get_weights())
+    assert report.skipped == [] and f"each behind {prefix!r}" in str(report)
+
+
+def test_other_parts_of_a_network_are_left_out_and_told():
+    model, other = small(include_top=False), small(include_top=False)
+    source = behind("backbone.")(fu.peer_weights(model, "official"))
+    source |= {"decode_head.conv.weight": np.ones(3, "float32"), "n_averaged": np.int64(3)}
+    report = fu.load_checkpoint(other, source)
+    assert report.skipped == ["decode_head.conv.weight", "n_averaged"] and same(
+        model.get_weights(), other.get_weights()
+    )
+    inside = source | {"backbone.surprise": np.ones(3, "float32")}
+    refused(other, inside, ValueError, "surprise has no place in the model")
+    del source["backbone.norm.weight"]
+    refused(other, source, ValueError, "norm.weight is missing")
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("model",), "model"),
+        (("state_dict",), "state_dict"),
+        (("model", "model_ema"), "model_ema"),
+        (("state_dict", "state_dict_ema"), "state_dict_ema"),
+        (("ema_state_dict", "state_dict"), "ema_state_dict"),
+        (("net/weights", "averaged/weights"), "averaged/weights"),
+    ],
+)
+def test_a_trainings_dictionaries_are_searched_and_an_average_is_taken(names, taken):
+    models = {name: small() for name in names}
+    source = {"epoch": 3, "args": "--lr 1", "optimizer": {"state": {0: {"step": np.ones(1)}}, "param_groups": []}}
+    for name, model in models.items():
+        first, _, second = name.partition("/")
+        weights = behind("module.")(fu.peer_weights(model, "timm"))
+        source[first] = {second: weights} if second else weights
+    other = small()
+    report = fu.load_checkpoint(other, source)
+    assert (report.taken, report.stripped) == (taken, "module.") and same(
+        models[taken].get_weights(), other.get_weights()
+    )
+    assert f"from the checkpoint's {taken!r}" in str(report)
+    first, _, second = taken.partition("/")
+    broken = source[first][second] if second else source[first]
+    broken["module.norm.weight"] = broken["module.norm.weight"][:-1]
+    refused(other, source, ValueError, f"{taken!r} in the checkpoint", "norm.weight has shape")
+
+
+@pytest.mark.parametrize("prefix", ["ema.", "model.ema.", "swa."])
+def test_an_average_beside_the_weights_is_taken(prefix):
+    weights, average, other = small(), small(), small()
+    source = behind("net.")(fu.peer_weights(weights, "official")) | behind(prefix)(fu.peer_weights(average, "official"))
+    report = fu.load_checkpoint(other, source)
+    assert report.stripped == prefix and same(average.get_weights(), other.get_weights())
+    assert len(report.skipped) == len(weights.weights)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.full(16, "text"), "holds <U4"),
+        (np.full(16, b"text"), "holds |S4"),
+        (np.full(16, None), "holds object"),
+        (np.ones(16, complex), "holds complex128"),
+        (np.ones(16, bool), "holds bool"),
+        (np.ones(16, "int8"), "holds int8"),
+        (np.ones(16, "int64"), "holds int64"),
+        (np.array([np.nan] + [1.0] * 15), "holds 1 numbers that are NaN or infinite in float32"),
+        (np.full(16, -np.inf, "float16"), "holds 16 numbers that are NaN or infinite"),
+        (np.full(16, 1e300), "holds 16 numbers that are NaN or infinite in float32"),
+        ([1.0] * 16, "these are no arrays: norm.weight"),
+        (3.0, "these are no arrays: norm.weight"),
+    ],
+)
+def test_what_is_no_weight_is_refused(value, words):
+    refused(small(), fu.peer_weights(small(), "timm") | {"norm.weight": value}, ValueError, "norm.weight", words)
+
+
+def test_half_precision_is_read_from_files_and_dicts(tmp_path):
+    import ml_dtypes
+
+    tensors = fu.peer_weights(small(), "timm")
+    for dtype in (np.float16, ml_dtypes.bfloat16, np.float64):
+        model = small()
+        half = {name: value.astype(dtype) for name, value in tensors.items()}
+        fu.load_checkpoint(model, half)
+        got = model.get_weights()
+        save_file(half, tmp_path / "half.safetensors")
+        fu.load_checkpoint(model, tmp_path / "half.safetensors")
+        assert same(got, model.get_weights())
+        assert all(value.dtype == "float32" for value in got)
+        for theirs, value in fu.peer_weights(model, "timm").items():
+            assert np.array_equal(value, half[theirs].astype("float32"))
+
+
+@pytest.mark.parametrize("failing", [0, 3, -1])
+def test_an_assignment_that_fails_changes_nothing(failing, monkeypatch):
+    model, source = small(), fu.peer_weights(small(), "timm")
+    variable = model.weights[failing]
+    before = model.get_weights()
+    assign, failed = variable.assign, []
+
+    def fails_once(value):
+        if not failed:
+            failed.append(True)
+            raise MemoryError("the device is full")
+        return assign(value)
+
+    monkeypatch.setattr(variable, "assign", fails_once)
+    with pytest.raises(MemoryError, match="the device is full"):
+        fu.load_checkpoint(model, source)
+    assert failed and same(before, model.get_weights())
+
+
+@pytest.mark.parametrize("source", [None, 3, ["a.pth"], b"a.pth"])
+def test_what_is_neither_a_path_nor_a_dict_is_refused(source):
+    refused(small(), source, TypeError, "give the path of a checkpoint")
+
+
+@pytest.mark.parametrize("model", [None, "tiny_srf", np.ones(3), fu.FocalModulation])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(TypeError, match="give a FocalNet"):
+        fu.load_checkpoint(model, {})
+
+
+def test_a_folder_is_refused_and_its_files_are_named(tmp_path):
+    folder = tmp_path / "focalnet.safetensors"
+    folder.mkdir()
+    refused(small(), folder, IsADirectoryError, "is a folder", "It is empty")
+    (folder / "model.safetensors").touch()
+    refused(small(), str(folder), IsADirectoryError, "is a folder", "In it are model.safetensors.")
+    refused(small(), tmp_path, IsADirectoryError, "is a folder")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file permissions")
+def test_a_file_that_may_not_be_read_says_so(saved, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    refused(small(), saved, PermissionError, "Permission denied", str(saved))
+
+
+def archive(path, data=b"weights", compression=zipfile.ZIP_STORED):
+    """A zip file laid out as PyTorch's."""
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("archive/data.pkl", data)
+        file.writestr("archive/data/0", bytes(1000))
+    return path
+
+
+@pytest.mark.parametrize("position", [50, 200, 500, 900])
+def test_a_flipped_bit_in_pytorchs_format_is_found_by_its_checksums(position, tmp_path):
+    path = archive(tmp_path / "model.pth")
+    tensors.refuse_wrong_checksums(path)
+    data = bytearray(path.read_bytes())
+    data[position] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(DamagedData, match="model.pth is cut short or damaged"):
+        tensors.refuse_wrong_checksums(path)
+
+
+def test_compressed_members_are_not_pytorchs(tmp_path):
+    path = archive(tmp_path / "bomb.pth", bytes(10**7), zipfile.ZIP_DEFLATED)
+    with pytest.raises(DamagedData, match="compressed members"):
+        tensors.refuse_wrong_checksums(path)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.pt", "last.ckpt", "checkpoint.pth.tar", "pytorch_model.bin"])
+def test_trainings_files_of_pytorch_are_read(name, tmp_path):
+    torch = pytest.importorskip("torch")
+    model, other, path = small(), small(), tmp_path / name
+    weights = {f"module.{key}": torch.from_numpy(value) for key, value in fu.peer_weights(model, "timm").items()}
+    training = {"epoch": 3, "state_dict": weights, "args": argparse.Namespace(lr=0.1), "metric": np.float64(81.5)}
+    torch.save(training, path)
+    report = fu.load_checkpoint(other, path)
+    assert (report.taken, report.stripped) == ("state_dict", "module.") and same(
+        model.get_weights(), other.get_weights()
+    )
+
+
+def test_a_flipped_bit_in_a_checkpoint_of_pytorch_is_found(tmp_path):
+    torch = pytest.importorskip("torch")
+    model, path = small(), tmp_path / "model.pth"
+    torch.save({name: torch.from_numpy(value) for name, value in fu.peer_weights(model, "timm").items()}, path)
+    data, right = path.read_bytes(), model.get_weights()
+    other = [weight + 1 for weight in right]
+    rng, harmless = np.random.default_rng(0), 0
+    for position in rng.integers(0, len(data), 150):
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        model.set_weights(other)
+        try:
+            fu.load_checkpoint(model, path)
+        except (DamagedData, ValueError):
+            assert same(other, model.get_weights())
+        else:  # a bit that says nothing, of a date or of padding
+            assert same(right, model.get_weights())
+            harmless += 1
+    assert harmless < 75
+
+
+@pytest.mark.parametrize("length", [1 << 20, 99_000_000, 1 << 40])
+def test_a_header_that_announces_much_takes_no_memory(length, saved):
+    data = saved.read_bytes()
+    saved.write_bytes(struct.pack("<Q", length) + data[8:])
+    refused(small(), saved, DamagedData, "cut short or damaged")
+
+
+@pytest.mark.parametrize("shape", [[10**9, 10**9], [2**62, 4], [10**12]])
+def test_a_tensor_that_announces_much_takes_no_memory(shape, saved):
+    def huge(entries):
+        entries["norm.weight"]["shape"] = shape
+        return entries
+
+    header(saved, huge)
+    refused(small(), saved, DamagedData, "cut short or damaged")
 
 
 def test_tensors_are_checked_before_they_are_read(saved, monkeypatch):
