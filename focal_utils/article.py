@@ -1,8 +1,9 @@
 """The article's five functions, under their own names and with their own design, mended for Keras 3.
 
-The series starts from the article *Focal Modulation vs Self-Attention in Keras*. Its code stops under Keras 3 at
-`tf.stack`, which refuses Keras' symbolic tensors; `keras.ops` takes its place here.
-Where the design departs from the paper (Yang et al. 2022) it is kept, and named in the docstring: `layers.py` has the
+The series starts from the article *Focal Modulation vs Self-Attention in Keras*. Under Keras 3 its code stops at
+`tf.stack`, which refuses Keras' symbolic tensors: here `keras.ops` stands where the article calls `tf`, and nothing
+else is changed. So the functions take symbolic and real tensors, on TensorFlow, JAX and PyTorch.
+Where the design departs from the paper (Yang et al. 2022) it is kept, and named in the docstring; `layers` has the
 paper's. Each call of a function makes new layers with new random weights, so build a `keras.Model` to train them.
 """
 
@@ -14,23 +15,25 @@ def hierarchical_contextualization(x, filters, levels=3):
     """One context for each kernel 3, 5, 7, …: x (B, H, W, C) → a list of `levels` maps (B, H, W, C).
 
     Against the paper: every kernel reads x, none reads the level before, so three levels see 7 pixels and not 13; there
-    is no global context; the convolutions have biases; `filters` is not used.
+    is no global context; the convolutions have biases. `filters` is not used.
     """
-    return [
-        layers.DepthwiseConv2D(3 + 2 * level, padding="same", activation="gelu")(x)  # (B, H, W, C)
-        for level in range(levels)
-    ]
+    contexts = []
+    for i in range(levels):
+        kernel_size = 3 + i * 2
+        contexts.append(layers.DepthwiseConv2D(kernel_size, padding="same", activation="gelu")(x))  # (B, H, W, C)
+    return contexts
 
 
 def gated_aggregation(contexts, filters):
     """A weighted mean of the contexts: a list of L maps (B, H, W, C) → (B, H, W, C).
 
     Against the paper: the gates are a softmax, so they are positive and share a sum of 1; they are computed from the
-    first context and not from x; `filters` is not used.
+    first context and not from x. `filters` is not used.
     """
-    gates = layers.Conv2D(len(contexts), 1, activation="softmax")(contexts[0])  # (B, H, W, L)
-    stacked = ops.stack(contexts, axis=-1)  # (B, H, W, C, L), the article: tf.stack
-    return ops.sum(stacked * ops.expand_dims(gates, -2), axis=-1)  # (B, H, W, C)
+    stacked = ops.stack(contexts, axis=-1)  # (B, H, W, C, L)
+    gate_logits = layers.Conv2D(len(contexts), kernel_size=1)(contexts[0])  # (B, H, W, L)
+    gates = ops.softmax(gate_logits, axis=-1)
+    return ops.sum(stacked * ops.expand_dims(gates, axis=3), axis=-1)
 
 
 def focal_modulation_layer(x, filters):
@@ -39,10 +42,11 @@ def focal_modulation_layer(x, filters):
     Against the paper: the contexts are made from x itself, without a projection of their own, and the product is not
     projected again.
     """
-    contexts = hierarchical_contextualization(x, filters)
-    modulator = layers.Dense(filters)(gated_aggregation(contexts, filters))  # (B, H, W, filters)
     query = layers.Dense(filters)(x)  # (B, H, W, filters)
-    return layers.Multiply()([query, modulator])
+    contexts = hierarchical_contextualization(x, filters)
+    modulator = gated_aggregation(contexts, filters)  # (B, H, W, C)
+    modulator = layers.Dense(filters)(modulator)  # (B, H, W, filters)
+    return query * modulator
 
 
 def FocalModulationBlock(input_shape, filters):  # noqa: N802, the article's name
@@ -51,29 +55,41 @@ def FocalModulationBlock(input_shape, filters):  # noqa: N802, the article's nam
     Against the paper: no MLP after it, and LayerNorm with Keras' ε of 1e-3.
 
     Raises:
-        ValueError: `filters` other than the input's channels, which the sum cannot add.
+        ValueError: `filters` and the input's channels are two numbers that a sum cannot add.
+
+    Example:
+        >>> FocalModulationBlock((224, 224, 64), 64).summary()
     """
-    if filters != input_shape[-1]:
+    channels = input_shape[-1]
+    if filters != channels and 1 not in (filters, channels):
         raise ValueError(
-            f"filters={filters}, but input_shape={input_shape} has {input_shape[-1]} channels: the residual sum needs "
+            f"filters={filters}, but input_shape={input_shape} has {channels} channels: the residual sum needs "
             "as many of one as of the other."
         )
-    inputs = keras.Input(input_shape)
-    modulated = focal_modulation_layer(layers.LayerNormalization()(inputs), filters)
-    return keras.Model(inputs, layers.Add()([inputs, modulated]))
+    inputs = layers.Input(shape=input_shape)
+    x = layers.LayerNormalization()(inputs)
+    modulated = focal_modulation_layer(x, filters)
+    outputs = layers.Add()([inputs, modulated])
+    return keras.Model(inputs, outputs, name="focal_mod_block")
 
 
 def build_focal_net(num_classes=10):
-    """The article's network for 32×32 colour images: (B, 32, 32, 3) → class probabilities (B, num_classes).
+    """The article's network, compiled to be trained: images (B, 224, 224, 3) → class probabilities (B, num_classes).
 
-    Against the paper: the layers are stacked bare, without the block's norm, residual or MLP, and no stage is
-    downsampled, so every layer works on all 32×32 pixels. Three products in a row, without a norm between, grow with
-    about the eighth power of the input: images from 0 to 1 give features near 1e-16, which hardly train. The widths,
-    64, 128 and 256, are chosen here.
+    A 7×7 convolution of stride 2, then three times a modulation and a LayerNorm, mean, `Dense`. It is compiled with
+    Adam, sparse cross-entropy and accuracy, so labels are whole numbers, (B,). The article does not train it.
+
+    Against the paper: the norm stands behind each modulation, not before it, and the first modulation reads the stem's
+    output as it is; there is no residual sum and no MLP; behind the stem nothing is downsampled, so all three
+    modulations work on 112×112 pixels. It does not call `FocalModulationBlock`.
     """
-    inputs = keras.Input((32, 32, 3))
-    x = layers.Conv2D(64, 3, padding="same")(inputs)  # (B, 32, 32, 64)
-    for filters in (64, 128, 256):
-        x = focal_modulation_layer(x, filters)  # (B, 32, 32, filters)
-    x = layers.GlobalAveragePooling2D()(x)  # (B, 256)
-    return keras.Model(inputs, layers.Dense(num_classes, activation="softmax")(x))
+    inputs = layers.Input(shape=(224, 224, 3))
+    x = layers.Conv2D(64, kernel_size=7, strides=2, padding="same")(inputs)  # (B, 112, 112, 64)
+    for _ in range(3):
+        x = focal_modulation_layer(x, 64)
+        x = layers.LayerNormalization()(x)
+    x = layers.GlobalAveragePooling2D()(x)  # (B, 64)
+    outputs = layers.Dense(num_classes, activation="softmax")(x)
+    model = keras.Model(inputs, outputs)
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
