@@ -82,6 +82,9 @@ def build_focal_net(num_classes=10):
     Against the paper: the norm stands behind each modulation, not before it, and the first modulation reads the stem's
     output as it is; there is no residual sum and no MLP; behind the stem nothing is downsampled, so all three
     modulations work on 112×112 pixels. It does not call `FocalModulationBlock`.
+
+    The article does not say in which range its images are. From 0 to 255, the untrained norms give features of about
+    size 1; from 0 to 1 they shrink from norm to norm, because Keras' ε, 1e-3, is more than the variance found.
     """
     inputs = layers.Input(shape=(224, 224, 3))
     x = layers.Conv2D(64, kernel_size=7, strides=2, padding="same")(inputs)  # (B, 112, 112, 64)
