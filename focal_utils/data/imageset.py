@@ -1,14 +1,8 @@
-"""One object for one image set, which checks itself when it is made, and the files that hold its arrays."""
+"""One object for one image set, which checks itself when it is made."""
 
-import lzma
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from focal_utils.errors import DamagedData
-from focal_utils.files import whole_file
 
 PARTS = ("train", "val", "test")
 KINDS = ("x", "y", "track", "size", "roi")  # what is known of a part's images
@@ -293,34 +287,3 @@ def _check_boxes(boxes, sizes, part):
             f"roi_{part}: box {boxes[row].tolist()} in row {row} does not lie in its picture{size}: x1, y1, x2, y2 are "
             "needed, left and top first."
         )
-
-
-def read_npz(path, keys):
-    """Read all arrays of an `.npz` file, nothing unpickled, and check that `keys` are there.
-
-    Raises:
-        DamagedData: the file is cut short, altered or lacks an array.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        ValueError,
-        NotImplementedError,
-        AttributeError,
-    ) as error:
-        raise DamagedData(f"{path} is damaged or cut short ({error}).") from error
-    missing = [key for key in keys if key not in arrays]
-    if missing:
-        raise DamagedData(f"{path} has no array {', '.join(missing)}; it holds {', '.join(arrays)}.")
-    return arrays
-
-
-def write_npz(path, **arrays):
-    """Write an uncompressed `.npz`: complete under its name, or not there at all."""
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)

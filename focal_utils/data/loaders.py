@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from focal_utils.data.arrays import read_npz, write_npz
 from focal_utils.data.gtsrb import ADDRESS, ARCHIVES, GTSRB_CLASSES, read_official, validation_mask
-from focal_utils.data.imageset import PARTS, ImageSet, as_images, as_labels, read_npz, write_npz
+from focal_utils.data.imageset import PARTS, ImageSet, as_images, as_labels
 from focal_utils.errors import DamagedData, DataNotFound
 from focal_utils.files import cache_folder, check_digest, data_folder, fetch, given_folder
 

@@ -123,7 +123,7 @@ def test_a_cached_file_cut_short_is_named_and_made_again(small, given):
     whole = cached.read_bytes()
     for damaged in (whole[:-1000], whole[:20], b"", whole[:5000] + b"\0" * 20 + whole[5020:]):
         cached.write_bytes(damaged)
-        with pytest.warns(UserWarning, match=r"gtsrb_32\.npz is damaged or cut short.*made again"):
+        with pytest.warns(UserWarning, match=r"gtsrb_32\.npz is cut short or damaged.*made again"):
             again = load_gtsrb()
         np.testing.assert_array_equal(again.x_train, first.x_train)
         assert len(cached.read_bytes()) == len(whole)
@@ -193,7 +193,7 @@ def test_bad_archives(small, given, change, message):
 def test_a_truncated_archive(small, given):
     path = write_archives(given)[0]
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DamagedData, match=r"Training_Images\.zip is damaged or cut short"):
+    with pytest.raises(DamagedData, match=r"Training_Images\.zip is cut short or damaged"):
         load_gtsrb()
 
 
@@ -267,7 +267,7 @@ def test_bad_packed_files(given):
     arrays = packed_gtsrb(given)
     np.savez(path, **arrays)
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(DamagedData, match=r"gtsrb_32\.npz is damaged or cut short"):
+    with pytest.raises(DamagedData, match=r"gtsrb_32\.npz is cut short or damaged"):
         load_gtsrb()
     np.savez(path, x_train=arrays["x_train"])
     with pytest.raises(DamagedData, match="has no array y_train, x_test"):

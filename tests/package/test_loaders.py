@@ -149,7 +149,7 @@ def test_photos():
 
 def test_photos_from_an_installed_package(monkeypatch, tmp_path):
     checkout = data_folder().parent
-    monkeypatch.setattr("focal_utils.files._BESIDE_PACKAGE", tmp_path / "site-packages" / "data")
+    monkeypatch.setattr("focal_utils.files.BESIDE_PACKAGE", tmp_path / "site-packages" / "data")
     monkeypatch.chdir(checkout / "tests")
     assert data_folder() == checkout / "data" and load_photos()
     monkeypatch.chdir(tmp_path)
@@ -162,9 +162,9 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.delenv("FOCAL_CACHE_DIR")
     (tmp_path / "checkout" / "data").mkdir(parents=True)
     (tmp_path / "checkout" / "data" / "README.md").touch()
-    monkeypatch.setattr("focal_utils.files._BESIDE_PACKAGE", tmp_path / "checkout" / "data")
+    monkeypatch.setattr("focal_utils.files.BESIDE_PACKAGE", tmp_path / "checkout" / "data")
     assert cache_folder() == tmp_path / "checkout" / "data" / "cache"
-    monkeypatch.setattr("focal_utils.files._BESIDE_PACKAGE", tmp_path / "site-packages" / "data")
+    monkeypatch.setattr("focal_utils.files.BESIDE_PACKAGE", tmp_path / "site-packages" / "data")
     assert cache_folder() == Path.home() / ".cache" / "focal_utils"
 
 
