@@ -35,7 +35,7 @@ from rich.progress import track
 import focal_utils as fu
 from focal_utils import statistics, tracing
 from focal_utils.data import RENDERED_CLASSES
-from focal_utils.tracing import map_geometry, run
+from focal_utils.tracing import map_geometry, run_traced
 
 SCALES = [0.3, 0.37, 0.44, 0.51, 0.58, 0.65, 0.72, 0.79, 0.86, 0.93]  # the sign's diameter over the picture's side
 POSES = 4  # of each class, at every size or place
@@ -173,7 +173,7 @@ def energies(model, images):
     """Energy maps of every block's modulator and of the gradient of the predicted class: name → (N, h, w)."""
     found = {}
     for batch in tracing.batched(images):
-        logits, traces = run(model, batch)
+        logits, traces = run_traced(model, batch)
         gradient = tracing.input_gradient(model, batch, logits.argmax(axis=-1))
         maps = {trace.name: (trace.modulator**2).sum(axis=-1) for trace in traces}
         maps["absolute gradient"] = np.abs(gradient).sum(axis=-1)

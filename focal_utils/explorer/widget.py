@@ -3,18 +3,33 @@
 import json
 import sys
 from collections import OrderedDict
+from numbers import Integral
 from pathlib import Path
 
 import anywidget
+import keras
 import numpy as np
 import traitlets
+from PIL import Image
 
-from focal_utils.data.gtsrb import GTSRB_CLASSES
 from focal_utils.data.imageset import ImageSet
-from focal_utils.explorer.payload import MODES, describe_blocks, examine, maps, png, single_switches
-from focal_utils.explorer.pictures import fit_picture, picture_array, read_picture
+from focal_utils.data.pictures import fit_picture, picture_array, read_picture
+from focal_utils.errors import check_choice
+from focal_utils.explorer.predictions import OUTPUTS, class_output, count_classes, means_probabilities
 from focal_utils.explorer.sheet import contact_sheet
+from focal_utils.explorer.shown import (
+    MODES,
+    NOT_FINITE,
+    data_address,
+    describe_blocks,
+    examine,
+    finite,
+    maps,
+    single_switches,
+)
+from focal_utils.explorer.still import answers_bytes, compact, page_text
 from focal_utils.files import whole_file
+from focal_utils.tracing.traces import run_traced
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text("utf-8") for name in ("maps.js", "drawing.js", "controls.js", "explorer.js"))
@@ -22,6 +37,13 @@ STYLE = (HERE / "explorer.css").read_text("utf-8")
 REMEMBERED = 64  # pictures whose maps are kept
 MOST_BYTES = 3_000_000  # of an exported page
 LARGEST_UPLOAD = 64_000_000  # bytes
+
+
+class Whole(traitlets.Int):
+    """A trait for a whole number of any kind, NumPy's too."""
+
+    def validate(self, owner, value):
+        return super().validate(owner, int(value) if isinstance(value, Integral) else value)
 
 
 class GateExplorer(anywidget.AnyWidget):
@@ -32,20 +54,33 @@ class GateExplorer(anywidget.AnyWidget):
     and Colab (ipywidgets 7.7.1 or later, anywidget).
 
     Args:
-        model: a `keras.Model` with focal modulation; it takes batches (B, H, W, channels).
-        images: the pictures: an array (N, H, W, 1 or 3) from 0 to 255, a list of such pictures of any size, a dict from
-            name to picture, or an `ImageSet`, whose test images are taken. Of another size than the network reads they
-            are cut at their centre and resized, which is said below the picture.
-        class_names: names of the classes; an `ImageSet` has its own, and 43 classes are taken for GTSRB's.
+        model: a `keras.Model` with focal modulation; it takes batches (B, H, W, channels). A subclassed one is shown
+            pictures of the size that it was first called with, or as they are if it was not called yet. Of several
+            outputs the first of shape (B, classes) is read.
+        images: the pictures: an array (N, H, W, 1 or 3), a list of such pictures of any size, of files (paths) or of
+            Pillow images, a dict from name to picture, a single picture, or an `ImageSet`, whose test images are taken.
+            Numbers go from 0 to 255; see `read_picture` for others. Of another size than the network reads they are cut
+            at their centre and resized. What was done to a picture is said below it.
+        class_names: names of the classes. None: those of the model (`model.class_names`) or of the `ImageSet`, if they
+            are as many as the classes; else "class 7".
         prepare: a function of the batch of raw pictures, (B, H, W, channels) uint8, that gives what the model takes.
             None: the model takes them as they are.
+        outputs: what the model gives for a class, "logits" or "probabilities". None: recognised, by a softmax or
+            sigmoid at the end, or rows that are distributions. One column says yes or no, class 1 or class 0.
 
     Traits that may be read, set and observed: `picture` (its number), `block` (its number), `view` ("gate", "winner",
     "modulator" or "context"), `level`, `opacity` (0 to 1), `smooth`, and `switches`: {block name: one of "on", "mean"
     and "off" for each level}.
 
     Raises:
-        ValueError: a model without focal blocks, no pictures, or pictures that are none.
+        ValueError: a model without focal blocks or with several inputs, no pictures, pictures that are none, names that
+            are not as many as classes, or "probabilities" that are none.
+        TypeError: no model, or images that are nothing of the above.
+
+    Example:
+        >>> explorer = fu.GateExplorer(fu.load_trained("gtsrb"), {"stop": fu.render_sign(14)})
+        >>> explorer.switches = {"stage0_block0": ["off", "on", "on", "on"]}  # level 1 of the first block
+        >>> explorer.to_html("stop.html")
     """
 
     _esm = SCRIPT
@@ -53,39 +88,60 @@ class GateExplorer(anywidget.AnyWidget):
 
     about = traitlets.Dict().tag(sync=True)  # blocks, class names
     names = traitlets.List().tag(sync=True)  # of the pictures
-    picture = traitlets.Int(0).tag(sync=True)
-    block = traitlets.Int(0).tag(sync=True)
+    picture = Whole(0).tag(sync=True)
+    block = Whole(0).tag(sync=True)
     view = traitlets.Enum(("gate", "winner", "modulator", "context"), "gate").tag(sync=True)
-    level = traitlets.Int(0).tag(sync=True)
+    level = Whole(0).tag(sync=True)
     opacity = traitlets.Float(0.6).tag(sync=True)
     smooth = traitlets.Bool(False).tag(sync=True)
     switches = traitlets.Dict().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)  # everything of the picture on screen
     message = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, model, images, class_names=None, prepare=None):
+    def __init__(self, model, images, class_names=None, prepare=None, outputs=None):
         if "google.colab" in sys.modules:
             from google.colab import output  # Colab shows widgets of other packages only if told to
 
             output.enable_custom_widget_manager()
-        self._model, self._prepare = model, prepare or (lambda batch: batch)
-        self._size = tuple(model.input_shape[1:3])
-        self._channels = model.input_shape[-1] or 3
+        if outputs is not None:
+            check_choice("outputs", outputs, OUTPUTS)
+        *self._size, self._channels = picture_shape(model)
+        self._model = model
+        self._prepare = prepare or (lambda batch: batch)
         self._pictures, names = collect(images)
-        self._seen, self._upload = OrderedDict(), []
-        classes = model.output_shape[-1]
-        if class_names is None:
-            known = images.class_names if isinstance(images, ImageSet) else GTSRB_CLASSES
-            class_names = known if len(known) == classes else [f"class {number}" for number in range(classes)]
+        self._seen = OrderedDict()
+        self._upload = []
+        classes = self._read_output(images, class_names, outputs)
         shown, traces, picture = self._examined(0, {})
         super().__init__(
-            about={"blocks": describe_blocks(model, traces, *picture.shape[:2]), "classes": list(class_names)},
+            about={"blocks": describe_blocks(model, traces, *picture.shape[:2]), "classes": classes},
             names=names,
             shown=shown,
             switches={},
         )
         self.observe(self._show, ["picture", "switches"])
         self.on_msg(self._receive)
+
+    def _read_output(self, images, class_names, outputs):
+        """Find out which output is about classes and what it holds; the classes' names, a list."""
+        first, _ = self._fitted(0)
+        output, _ = run_traced(self._model, self._batch(first))
+        self._number = class_output(output, class_names)
+        self._meaning = outputs or "logits"
+        if self._number is None and class_names is not None:
+            shapes = ", ".join(str(part.shape) for part in keras.tree.flatten(output))
+            raise ValueError(f"class_names has {len(class_names)} entries, but the model's output is {shapes}.")
+        if self._number is None:
+            return []
+        values = keras.tree.flatten(output)[self._number]
+        if outputs is None and means_probabilities(self._model, self._number, values):
+            self._meaning = "probabilities"
+        count = count_classes(values)
+        own = images.class_names if isinstance(images, ImageSet) else None
+        for known in (class_names, getattr(self._model, "class_names", None), own):
+            if known is not None and len(known) == count:
+                return [str(name) for name in known]
+        return [f"class {number}" for number in range(count)]
 
     def __repr__(self):
         return f"<GateExplorer of {self._model.name}: {len(self.names)} pictures, {len(self.about['blocks'])} blocks>"
@@ -94,62 +150,71 @@ class GateExplorer(anywidget.AnyWidget):
         """Add a picture and show it.
 
         Args:
-            picture: an array (H, W), (H, W, 1) or (H, W, 3) from 0 to 255, the path of an image file, or its bytes.
+            picture: an array, a Pillow image, the path of an image file, or its bytes; see `read_picture`.
             name: what to call it.
 
         Raises:
-            ValueError: no picture, a damaged one, or one too small for the network. FileNotFoundError: no such file.
+            ValueError: no picture, a damaged one, or one too small for the network.
+            FileNotFoundError: no such file.
                 Either way the explorer stays as it was.
         """
         name = name or (Path(picture).name if isinstance(picture, (str, Path)) else f"picture {len(self.names)}")
-        values, notes = read_picture(picture, name)
-        self._pictures.append((values, notes))
+        self._pictures.append(read_picture(picture, name))
         try:
             self._examined(len(self.names), {})
         except Exception as error:
             self._pictures.pop()
             raise ValueError(f"{name} could not go through the network: {error}") from error
-        self.names = [*self.names, name]
+        self.names = [*self.names, str(name)]
         self.picture = len(self.names) - 1
 
-    def to_html(self, path, pictures=12):
+    def to_html(self, path, pictures=12, most_bytes=None):
         """Write a page that needs neither kernel nor network: hovering, views and single switches work in it.
+
+        Where it would be too large, the pictures become JPEG and the largest maps are averaged, two by two pixels or
+        more, until it is not; the page says so.
 
         Args:
             path: of the file, written whole or not at all.
             pictures: how many of the pictures, from the first one on, or a list of their numbers.
+            most_bytes: that the page may have; None: 3 MB.
 
         Raises:
-            ValueError: the page would be larger than 3 MB; fewer pictures make it smaller.
+            ValueError: no pictures, numbers of none, or a page that would still be too large.
         """
-        numbers = list(range(min(pictures, len(self.names)))) if isinstance(pictures, int) else list(pictures)
-        examined = [self._examined(number, {}) for number in numbers]
-        batches = [self._batch(picture) for _, _, picture in examined]
-        blocks, answers = self.about["blocks"], []
-        for batch in [np.concatenate(batches)] if len({batch.shape for batch in batches}) == 1 else batches:
-            answers += single_switches(self._model, batch, blocks)
+        numbers = self._numbers(pictures)
+        limit = MOST_BYTES if most_bytes is None else most_bytes
         data = {
             "about": self.about,
             "names": [self.names[number] for number in numbers],
-            "pictures": [shown for shown, _, _ in examined],
-            "answers": answers,
+            "pictures": [],
+            "answers": [],
             "state": {name: getattr(self, name) for name in ("block", "view", "level", "opacity", "smooth")},
         }
-        page = (HERE / "page.html").read_text("utf-8")
-        for mark, text in (
-            ("/*STYLE*/", STYLE),
-            ("/*SCRIPT*/", SCRIPT.replace("export default", "const explorer =")),
-            ("/*DATA*/", json.dumps(data, separators=(",", ":")).replace("</", "<\\/")),
-        ):
-            page = page.replace(mark, text)
-        size = len(page.encode())
-        if size > MOST_BYTES:
-            raise ValueError(
-                f"The page would have {size / 1e6:.1f} MB, and {MOST_BYTES / 1e6:.0f} MB is the limit: "
-                f"{len(numbers)} pictures are too many, so pass fewer as `pictures`."
-            )
+        examined = [self._examined(number, {}) for number in numbers]
+        room = limit - len(page_text(data, STYLE, SCRIPT).encode()) - answers_bytes(self.about["blocks"], len(numbers))
+        data["pictures"], blocks = compact(examined, self.about["blocks"], room)
+        data["about"] = self.about | {"blocks": blocks}
+        batches = [self._batch(picture) for _, _, picture in examined]
+        alike = len({batch.shape for batch in batches}) == 1
+        for batch in [np.concatenate(batches)] if alike else batches:
+            data["answers"] += single_switches(self._answers, batch, self.about["blocks"])
+        page = page_text(data, STYLE, SCRIPT)
         with whole_file(path) as temporary:
             temporary.write_text(page, "utf-8")
+
+    def _numbers(self, pictures):
+        """The numbers of the pictures that `to_html` was asked for, a list."""
+        count = len(self.names)
+        numbers = list(range(count)[: max(0, pictures)] if isinstance(pictures, Integral) else pictures)
+        wrong = [number for number in numbers if not isinstance(number, Integral) or not 0 <= number < count]
+        if wrong:
+            raise ValueError(f"pictures: there is no picture {wrong[0]!r}, they have the numbers 0 to {count - 1}.")
+        if not numbers:
+            raise ValueError(
+                f"pictures={pictures!r}: the page would have no pictures. There are {count} to choose from."
+            )
+        return [int(number) for number in numbers]
 
     def contact_sheet(self):
         """The picture on screen beside all its maps, a row for each block: a `Figure` that says the same on paper."""
@@ -158,23 +223,33 @@ class GateExplorer(anywidget.AnyWidget):
 
     def _batch(self, picture):
         """What the model takes for one fitted picture (H, W, 3): a batch of one."""
-        raw = picture if self._channels == 3 else np.round(picture.mean(axis=-1, keepdims=True)).astype("uint8")
+        raw = np.round(picture.mean(axis=-1, keepdims=True)).astype("uint8") if self._channels == 1 else picture
         return np.asarray(self._prepare(raw[None]))
+
+    def _fitted(self, number):
+        """Picture `number` as the network reads it, (H, W, 3) uint8, and the sentences about it."""
+        raw, notes = self._pictures[number]
+        values, more = picture_array(raw, f"picture {number}")
+        picture, fitting = fit_picture(values, *self._size)
+        return picture, [*notes, *more, *fitting]
+
+    def _answers(self, images, switches):
+        """Predictions for images as the model takes them, under switches, and the traces."""
+        return examine(self._model, images, switches, self._number, self._meaning)
 
     def _examined(self, number, switches):
         """What is shown of picture `number` under `switches`, its traces, and the picture as the network reads it."""
         key = number, json.dumps(switches, sort_keys=True)
         if key not in self._seen:
-            raw, notes = self._pictures[number]
-            picture, fitting = fit_picture(picture_array(raw), *self._size)
-            (after,), traces = examine(self._model, self._batch(picture), switches)
+            picture, notes = self._fitted(number)
+            (after,), traces = self._answers(self._batch(picture), switches)
             before = self._examined(number, {})[0]["after"] if switches else after
             shown = {
                 "picture": number,
                 "switches": switches,
-                "image": png(picture),
+                "image": data_address(picture),
                 "size": list(picture.shape[:2]),
-                "notes": [*notes, *fitting],
+                "notes": notes if finite(traces) else [*notes, NOT_FINITE],
                 "before": before,
                 "after": after,
                 "maps": [maps(block) for block in traces],
@@ -193,11 +268,18 @@ class GateExplorer(anywidget.AnyWidget):
             raise traitlets.TraitError(f"{name}={value}: there are {counts[name]}, so give 0 to {counts[name] - 1}.")
         return value
 
+    @traitlets.validate("opacity")
+    def _between_0_and_1(self, proposal):
+        if not 0 <= proposal["value"] <= 1:
+            raise traitlets.TraitError(f"opacity={proposal['value']}: give a number from 0 to 1.")
+        return proposal["value"]
+
     @traitlets.validate("switches")
     def _known_switches(self, proposal):
         levels = {block["name"]: len(block["levels"]) for block in self.about["blocks"]}
         for name, modes in proposal["value"].items():
-            if name not in levels or len(modes) != levels[name] or not set(modes) <= set(MODES):
+            listed = isinstance(modes, (list, tuple)) and all(mode in MODES for mode in modes)
+            if name not in levels or not listed or len(modes) != levels[name]:
                 raise traitlets.TraitError(
                     f"switches={{{name!r}: {modes!r}}}: give a block's name, and for each of its levels one of "
                     f"{', '.join(MODES)}. Blocks and their levels: {levels}."
@@ -207,7 +289,8 @@ class GateExplorer(anywidget.AnyWidget):
     def _show(self, _):
         """Answer another picture or other switches. What goes wrong is said in the explorer, which stays as it was."""
         try:
-            self.shown, self.message = self._examined(self.picture, self.switches)[0], ""
+            self.shown = self._examined(self.picture, self.switches)[0]
+            self.message = ""
         except Exception as error:
             self.message = f"That did not work: {error}"
 
@@ -222,7 +305,8 @@ class GateExplorer(anywidget.AnyWidget):
         if sum(map(len, self._upload)) > LARGEST_UPLOAD:
             self.message = f"{content['name']} is over {LARGEST_UPLOAD / 1e6:.0f} MB: reduce it first."
         elif content["part"] == content["parts"] - 1:
-            data, self._upload = b"".join(self._upload), []
+            data = b"".join(self._upload)
+            self._upload = []
             try:
                 self.message = ""
                 self.add(data, content["name"])
@@ -230,19 +314,54 @@ class GateExplorer(anywidget.AnyWidget):
                 self.message = str(error)
 
 
+def picture_shape(model):
+    """Height, width and channels of the pictures that a model reads; None for what may be any, or is not known.
+
+    Raises:
+        TypeError: no model.
+        ValueError: one of several inputs, or of inputs that are no pictures.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model is a {type(model).__name__}: give a keras.Model with focal modulation.")
+    shape = getattr(model, "input_shape", None)
+    if shape is None and model.built:  # a subclassed model: of what it was called with
+        shape = (model.get_build_config() or {}).get("input_shape")
+    if shape is None:
+        return None, None, None
+    if isinstance(shape, list) and len(shape) == 1:
+        (shape,) = shape
+    if isinstance(shape, dict) or any(isinstance(part, (list, tuple)) for part in shape):
+        raise ValueError(f"Model {model.name!r} takes several inputs, {shape}: wrap it in one that takes pictures.")
+    if len(shape) != 4:
+        raise ValueError(f"Model {model.name!r} takes {shape}: the explorer needs (batch, height, width, channels).")
+    return tuple(shape[1:])
+
+
 def collect(images):
     """The pictures that `GateExplorer` was given, as a list of (values, notes), and their names."""
     if isinstance(images, ImageSet):
         names = [f"{number} · {images.class_names[label]}" for number, label in enumerate(images.y_test)]
-        return [(image, []) for image in images.x_test], names
-    if isinstance(images, dict):
-        names, pictures = [str(name) for name in images], list(images.values())
+        pictures = [(image, []) for image in images.x_test]
     else:
-        one = isinstance(images, np.ndarray) and images.ndim == 3
-        pictures = [images] if one else list(images)
-        names = [f"picture {number}" for number in range(len(pictures))]
+        named = as_named(images)
+        names = [name for name, _ in named]
+        pictures = [read_picture(picture, name) for name, picture in named]
     if not pictures:
         raise ValueError("GateExplorer got no pictures: give at least one.")
-    for picture, name in zip(pictures, names, strict=True):
-        picture_array(picture, name)
-    return [(np.asarray(picture), []) for picture in pictures], names
+    return pictures, names
+
+
+def as_named(images):
+    """Pictures in whatever they were given as a list of (name, picture); one alone is a list of one."""
+    if isinstance(images, dict):
+        return [(str(name), picture) for name, picture in images.items()]
+    if isinstance(images, (str, Path, bytes, Image.Image)) or getattr(images, "ndim", None) in (2, 3):
+        images = [images]
+    try:
+        pictures = list(images)
+    except TypeError:
+        raise TypeError(f"images is a {type(images).__name__}: give pictures, a list or a dict of them.") from None
+    return [
+        (Path(picture).name if isinstance(picture, (str, Path)) else f"picture {number}", picture)
+        for number, picture in enumerate(pictures)
+    ]

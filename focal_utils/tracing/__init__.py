@@ -19,4 +19,12 @@ from focal_utils.tracing.probing import (
     share_inside,
     winners,
 )
-from focal_utils.tracing.traces import BlockTrace, impulse_response, impulse_width, intercepted, modulations, run, trace
+from focal_utils.tracing.traces import (
+    BlockTrace,
+    impulse_response,
+    impulse_width,
+    intercepted,
+    modulations,
+    run_traced,
+    trace,
+)

@@ -1,13 +1,14 @@
 """Gates changed on purpose: switched off, frozen, shuffled, and what the network answers then.
 
-Edits are for `traces.run`. A place to edit is a dict, block name → numbers of its gates from 0, the global one last.
+Edits are for `run_traced`. A place to edit is a dict, block name → numbers of its gates from 0, the global one last.
 """
 
 import numpy as np
 from keras import ops
 
 from focal_utils.layers.focal import level_names
-from focal_utils.tracing.traces import editing, intercepted, modulations, run
+from focal_utils.tracing.traces import editing, intercepted, modulations, run_traced
+from focal_utils.training.evaluate import predict
 
 
 def gate_names(model):
@@ -82,16 +83,15 @@ def batched(images, batch_size=256):
 
 
 def edited_logits(model, images, edit=None, batch_size=256):
-    """Logits (N, classes) of the model with edited gates, nothing else kept; `edit` as for `tracing.run`."""
+    """What `predict` gives, logits (N, classes), of the model with edited gates; `edit` as for `run_traced`."""
     with intercepted(model, editing(model, edit)):
-        logits = [ops.convert_to_numpy(model(batch, training=False)) for batch in batched(images, batch_size)]
-    return np.concatenate(logits)
+        return predict(model, images, batch_size)
 
 
 def gate_means(model, images, batch_size=256):
     """Each gate's mean over images and pixels: a dict, block name → (L + 1,) float32."""
     total = {}
     for batch in batched(images, batch_size):
-        for trace in run(model, batch)[1]:
+        for trace in run_traced(model, batch)[1]:
             total[trace.name] = total.get(trace.name, 0) + trace.gates.mean(axis=(1, 2), dtype="float64").sum(axis=0)
     return {name: (summed / len(images)).astype("float32") for name, summed in total.items()}

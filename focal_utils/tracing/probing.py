@@ -6,7 +6,7 @@ from keras import ops
 
 from focal_utils.tracing.edits import batched
 from focal_utils.tracing.geometry import covered, map_geometry
-from focal_utils.tracing.traces import run
+from focal_utils.tracing.traces import run_traced
 
 
 def contributions(trace):
@@ -34,7 +34,7 @@ def winners(model, images, masks, amounts=contributions, batch_size=256):
         raise ValueError(f"One mask is needed for each image, but got {len(masks)} masks for {len(images)} images.")
     found, geometry = {}, map_geometry(model)
     for batch, there in zip(batched(images, batch_size), batched(masks, batch_size), strict=True):
-        for trace in run(model, batch)[1]:
+        for trace in run_traced(model, batch)[1]:
             weights = covered(there, geometry[trace.name], trace.gates.shape[1:3])
             found.setdefault(trace.name, []).append(mean_winner(amounts(trace), weights))
     return {name: np.concatenate(pieces) for name, pieces in found.items()}
@@ -58,7 +58,7 @@ def modulator_energy(model, images, batch_size=256):
     """‖m‖² over the channels at each pixel of every block: a dict, block name → (N, h, w)."""
     found = {}
     for batch in batched(images, batch_size):
-        for trace in run(model, batch)[1]:
+        for trace in run_traced(model, batch)[1]:
             found.setdefault(trace.name, []).append((trace.modulator**2).sum(axis=-1))
     return {name: np.concatenate(pieces) for name, pieces in found.items()}
 

@@ -1,11 +1,20 @@
-"""What a network computed on the way: gates, contexts and modulators of its focal blocks; and what they change."""
+"""What a network computed on the way: gates, contexts and modulators of its focal blocks; and what they change.
+
+How a look inside is had without a second network, a copy or a hook that stays: `FocalModulation.call` asks its own
+method `parts` for query, contexts, gates and modulator, and goes on with what it is given. Python looks for a method on
+the object before it looks in the class. So `intercepted` lays a function of its own beside the layer's attributes,
+under the name `parts`: it calls the class's method, shows what came of it to whoever asked, and hands on what they give
+back. When the block of code ends, the function is taken away, and the layer is as it was.
+"""
 
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
+from focal_utils.errors import check_at_least
 from focal_utils.layers.blocks import FocalBlock
 from focal_utils.layers.focal import FocalModulation
 
@@ -21,7 +30,11 @@ class BlockTrace(NamedTuple):
 
 
 def layers_in_order(model):
-    """All layers of a model in order, those inside others too, each before what is inside it."""
+    """All layers of a model in order, those inside others too, each before what is inside it.
+
+    Keras names the layers inside a model (`model.layers`), but not those inside a layer, such as a block that someone
+    put into a layer of their own: the method that `model.layers` itself asks knows both.
+    """
     for layer in model._flatten_layers(include_self=False, recursive=False):
         yield layer
         yield from layers_in_order(layer)
@@ -34,11 +47,15 @@ def modulations(model):
 
     Raises:
         ValueError: a model without focal modulation.
+        TypeError: no model at all.
     """
-    layers = list(layers_in_order(model))
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(f"Got a {type(model).__name__}: give a keras.Model or a layer with focal modulation.")
+    layers = [model, *layers_in_order(model)]
     found = {layer: layer.name for layer in layers if isinstance(layer, FocalModulation)}
-    blocks = [layer for layer in layers if isinstance(layer, FocalBlock)]
-    found |= {block.modulation: block.name for block in blocks if block.modulation in found}
+    for block in layers:
+        if isinstance(block, FocalBlock) and block.modulation in found:
+            found[block.modulation] = block.name
     if not found:
         raise ValueError(f"Model {model.name!r} has no FocalBlock with focal modulation: there is nothing to trace.")
     return found
@@ -53,6 +70,9 @@ def intercepted(model, see):
     Args:
         model: any model with focal modulation, called eagerly meanwhile (a compiled `predict` keeps its old graph).
         see: a function (layer, `FocalParts`) → `FocalParts`.
+
+    Raises:
+        ValueError: a model without focal modulation.
     """
     layers = list(modulations(model))
 
@@ -61,6 +81,7 @@ def intercepted(model, see):
 
     try:
         for layer in layers:
+            # Keras' own way to set an attribute would keep track of it; this one only lays it beside the others.
             object.__setattr__(layer, "parts", through(layer))
         yield
     finally:
@@ -75,7 +96,7 @@ def with_gates(layer, parts, gates):
 
 
 def editing(model, edit):
-    """The function for `intercepted` that lets `edit` (see `run`) put other gates in place."""
+    """The function for `intercepted` that lets `edit` (see `run_traced`) put other gates in place."""
     names = modulations(model)
 
     def change(layer, parts):
@@ -85,27 +106,58 @@ def editing(model, edit):
     return change
 
 
-def run(model, images, edit=None):
+def as_batch(images):
+    """`images`, or a list of arrays of one size as one array, as floats, if they are a batch (B, H, W, channels).
+
+    Functional models make floats of whole numbers themselves, subclassed ones and layers do not.
+
+    Raises:
+        ValueError: another rank, no image at all, or numbers that are not finite.
+    """
+    if not hasattr(images, "shape"):
+        images = np.asarray(images)  # its own words say where pictures of several sizes are given
+    if len(images.shape) != 4:
+        raise ValueError(
+            f"trace takes a batch (B, H, W, channels), but got rank {len(images.shape)}. One image: image[None]."
+        )
+    if not images.shape[0]:
+        raise ValueError(f"trace got no images, shape {tuple(images.shape)}: give at least one.")
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "buif":
+        raise ValueError(f"images hold {images.dtype}, not numbers: give a batch (B, H, W, channels) of pixels.")
+    if "float" not in str(images.dtype):
+        return ops.cast(images, "float32")
+    if not ops.all(ops.isfinite(images)):
+        raise ValueError("images hold numbers that are not finite (NaN or infinity): nothing that follows would be.")
+    return images
+
+
+def run_traced(model, images, edit=None):
     """One forward pass, its gates edited where asked, and what its focal blocks computed.
 
     Args:
-        model: a model with focal modulation: loaded, compiled, nested, in mixed precision, on any backend.
+        model: a model with focal modulation: loaded, compiled, nested, in mixed precision, with any outputs, on any
+            backend.
         images: (B, H, W, channels), as the model takes them.
         edit: a function (block name, gates) → gates, both (B, H, W, L + 1) tensors: other gates for the network to use.
             It may return None, which leaves them alone.
 
     Returns:
-        The model's output, a NumPy array, and a list of `BlockTrace`, one for each block in the order of the pass.
+        The model's output, a NumPy array (several, in the model's own list or dict, where it has several outputs), and
+        a list of `BlockTrace`, one for each block in the order of the pass.
 
     Raises:
         ValueError: a model without focal blocks, or images that are not a batch.
+        TypeError: no model.
+
+    Example:
+        >>> logits, traces = run_traced(model, images, lambda name, gates: 0 * gates)  # all gates closed
     """
+    images = as_batch(images)
+    if isinstance(model, keras.Model) and not model.built:
+        model(images, training=False)  # a subclassed model may make its blocks only now
     names = modulations(model)
-    if np.ndim(images) != 4:
-        raise ValueError(
-            f"trace takes a batch (B, H, W, channels), but got rank {np.ndim(images)}. One image: image[None]."
-        )
-    seen, change = [], editing(model, edit)
+    change = editing(model, edit)
+    seen = []
 
     def see(layer, parts):
         parts = change(layer, parts)
@@ -114,15 +166,23 @@ def run(model, images, edit=None):
 
     with intercepted(model, see):
         output = model(images, training=False)
+    return keras.tree.map_structure(as_array, output), [as_trace(name, parts) for name, parts in seen]
 
-    def array(tensor):
-        return ops.convert_to_numpy(ops.cast(tensor, "float32"))
 
-    traces = [
-        BlockTrace(name, array(p.query), [array(context) for context in p.contexts], array(p.gates), array(p.modulator))
-        for name, p in seen
-    ]
-    return array(output), traces
+def as_array(tensor):
+    """A tensor as a float32 NumPy array."""
+    return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+
+def as_trace(name, parts):
+    """`FocalParts` of a block as its `BlockTrace`."""
+    return BlockTrace(
+        name=name,
+        query=as_array(parts.query),
+        contexts=[as_array(context) for context in parts.contexts],
+        gates=as_array(parts.gates),
+        modulator=as_array(parts.modulator),
+    )
 
 
 def trace(model, images):
@@ -131,7 +191,8 @@ def trace(model, images):
     They are what one plain forward pass used, handed over as it computes them; nothing is computed twice or kept.
 
     Args:
-        model: any model with focal modulation: loaded, compiled, nested, in mixed precision, on any backend.
+        model: any model with focal modulation: loaded, compiled, nested, subclassed, in mixed precision, on any
+            backend.
         images: (B, H, W, channels), as the model takes them.
 
     Returns:
@@ -139,8 +200,15 @@ def trace(model, images):
 
     Raises:
         ValueError: a model without focal blocks, or images that are not a batch.
+        TypeError: no model.
+
+    Example:
+        >>> network = fu.load_trained("gtsrb")
+        >>> first = fu.trace(network, fu.render_sign(14)[None])[0]
+        >>> first.name, first.gates.shape  # one image, 16 × 16 pixels, three levels and the global one
+        ('stage0_block0', (1, 16, 16, 4))
     """
-    return run(model, images)[1]
+    return run_traced(model, images)[1]
 
 
 def impulse_response(layer, size=33, channels=8, strength=100.0):
@@ -152,22 +220,39 @@ def impulse_response(layer, size=33, channels=8, strength=100.0):
     Args:
         layer: a function or layer, (2, size, size, channels) → (2, size, size, any).
         size: side of the map in pixels, odd so that there is a centre.
+        channels: of the map.
         strength: by how much the centre pixel is moved.
 
     Raises:
-        ValueError: an even size.
+        ValueError: an even size, no channel, or a layer whose output has another size or numbers that are not finite.
+        TypeError: something that cannot be called.
     """
+    if not callable(layer):
+        raise TypeError(f"layer is a {type(layer).__name__}: give a layer, or a function from map to map.")
+    check_at_least(size=(size, 1), channels=(channels, 1))
     if size % 2 == 0:
         raise ValueError(f"size={size}: an odd side is needed, so that there is a centre pixel.")
     still = np.random.default_rng(0).normal(size=(size, size, channels)).astype("float32")
     moved = still.copy()
     moved[size // 2, size // 2] += strength
     pair = ops.convert_to_numpy(layer(ops.convert_to_tensor(np.stack([still, moved]))))
+    if pair.ndim != 4 or pair.shape[:3] != (2, size, size):
+        raise ValueError(f"The layer made {pair.shape} of (2, {size}, {size}, {channels}): height and width must stay.")
+    if not np.isfinite(pair).all():
+        raise ValueError("The layer's output has numbers that are not finite (NaN): are its weights damaged?")
     return np.abs(pair[1] - pair[0]).max(axis=-1)
 
 
 def impulse_width(layer, size=33, channels=8):
-    """Width in pixels of the square of outputs that one input pixel reaches, measured by `impulse_response`."""
+    """Width in pixels of the square of outputs that one input pixel reaches, measured by `impulse_response`.
+
+    It is `size` where the pixel reaches the map's edge, and may be more: try a larger size. A layer that does not look
+    at its input gives 0. Arguments and errors as for `impulse_response`.
+
+    Example:
+        >>> fu.impulse_width(keras.layers.Conv2D(8, 5, padding="same"))
+        5
+    """
     response = impulse_response(layer, size, channels)
     reached = np.flatnonzero((response > 1e-6 * response.max()).any(axis=0))
     return int(reached[-1] - reached[0] + 1) if len(reached) else 0

@@ -5,13 +5,23 @@ import numpy as np
 
 
 def predict(model, images, batch_size=256):
-    """Logits (N, classes) as a NumPy array, for images (N, H, W, channels)."""
-    return np.concatenate(
-        [
-            keras.ops.convert_to_numpy(model(images[i : i + batch_size], training=False))
-            for i in range(0, len(images), batch_size)
-        ]
-    )
+    """What a model says of images, as NumPy arrays: logits (N, classes) of a classifier.
+
+    Args:
+        model: a `keras.Model`; one of several outputs gives its list or dict of arrays.
+        images: (N, H, W, channels), as the model takes them.
+        batch_size: images at a time.
+
+    Raises:
+        ValueError: no images.
+    """
+    if len(images) == 0:
+        raise ValueError(f"predict got no images, shape {np.shape(images)}: give at least one.")
+    batches = [
+        keras.tree.map_structure(keras.ops.convert_to_numpy, model(images[i : i + batch_size], training=False))
+        for i in range(0, len(images), batch_size)
+    ]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
 
 
 def accuracy(model, images, labels):

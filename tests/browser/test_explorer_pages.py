@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 import focal_utils as fu
-from focal_utils.explorer.payload import examine
+from focal_utils.explorer.shown import examine
 from tests.browser.pages import EXPLORER, SETUP, control, gates_shown, milliseconds, open_notebook, point, run_all, seen
 
 SLOWEST_START = 4000  # milliseconds, twice what the explorer promises: a busy machine is given time
@@ -53,7 +53,7 @@ def test_dark_theme_is_legible(new_page, jupyter_lab):
 
 
 ONE_PIXEL = """
-from focal_utils.explorer.payload import pack
+from focal_utils.explorer.shown import pack
 maps = [dict(m) for m in explorer.shown["maps"]]
 gates = np.zeros((16, 16, 4), "float32")
 gates[3, 10, 0] = 1  # one pixel of the first block, level 1

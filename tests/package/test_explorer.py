@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+from html.parser import HTMLParser
 
 import keras
 import numpy as np
@@ -10,8 +12,9 @@ import traitlets
 from PIL import Image
 
 import focal_utils as fu
-from focal_utils.explorer import payload, pictures
-from focal_utils.tracing import run
+from focal_utils.data import pictures
+from focal_utils.explorer import shown
+from focal_utils.tracing import run_traced
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,8 @@ def model():
 
 @pytest.fixture
 def explorer(model):
-    return fu.GateExplorer(model, {"stop": fu.render_sign(14, seed=1), "large": fu.render_sign(1, 48, seed=2)})
+    signs = {"stop": fu.render_sign(14, seed=1), "large": fu.render_sign(1, 48, seed=2)}
+    return fu.GateExplorer(model, signs, class_names=fu.GTSRB_CLASSES)
 
 
 def encoded(image, kind="PNG", **options):
@@ -45,18 +49,18 @@ def unpacked(packed):
 
 def test_packing_keeps_four_digits():
     values = np.random.default_rng(0).normal(size=(5, 4, 3))
-    assert np.abs(unpacked(payload.pack(values)) - values).max() <= np.abs(values).max() / 65_000
-    assert not unpacked(payload.pack(np.zeros((2, 2, 1)))).any()
+    assert np.abs(unpacked(shown.pack(values)) - values).max() <= np.abs(values).max() / 65_000
+    assert not unpacked(shown.pack(np.zeros((2, 2, 1)))).any()
 
 
 def test_what_is_shown_is_what_was_traced(model, explorer):
     image = fu.render_sign(14, seed=1)
-    output, traces = run(model, image[None])
-    for shown, trace in zip(explorer.shown["maps"], traces, strict=True):
-        assert np.allclose(unpacked(shown["gates"]), trace.gates[0], atol=1e-4)
+    output, traces = run_traced(model, image[None])
+    for maps, trace in zip(explorer.shown["maps"], traces, strict=True):
+        assert np.allclose(unpacked(maps["gates"]), trace.gates[0], atol=1e-4)
         norm = np.linalg.norm(trace.modulator[0], axis=-1)
-        assert np.allclose(unpacked(shown["modulator"])[..., 0], norm, atol=1e-3 * norm.max())
-        norms = unpacked(shown["contexts"])
+        assert np.allclose(unpacked(maps["modulator"])[..., 0], norm, atol=1e-3 * norm.max())
+        norms = unpacked(maps["contexts"])
         assert np.allclose(norms[..., 1], np.linalg.norm(trace.contexts[1][0], axis=-1), atol=1e-3 * norms.max())
     assert explorer.shown["before"][0][0] == output[0].argmax()
     block = explorer.about["blocks"][1]
@@ -81,14 +85,6 @@ def test_pictures_of_another_size_are_fitted_and_it_says_so(explorer):
     assert explorer.shown["notes"] == []
     explorer.picture = 1
     assert explorer.shown["size"] == [32, 32] and "48×48 were resized" in explorer.shown["notes"][0]
-    cut, notes = pictures.fit_picture(np.zeros((40, 100, 3), "uint8"), 32, 32)
-    assert cut.shape == (32, 32, 3) and "its central 40×40 of 100×40" in notes[0]
-
-
-def test_a_fitted_picture_is_its_centre():
-    wide = np.zeros((20, 60, 3), "uint8")
-    wide[:, 20:40] = 200
-    assert (pictures.fit_picture(wide, 10, 10)[0] == 200).all()
 
 
 @pytest.mark.parametrize(
@@ -112,35 +108,6 @@ def test_what_is_no_picture_is_refused_and_the_explorer_stays(explorer, data, re
     assert (explorer.shown, explorer.names, explorer.picture, explorer.switches) == before
     explorer.picture = 1
     assert explorer.shown["picture"] == 1
-
-
-def test_a_picture_of_too_many_pixels_is_refused_unopened(monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 1000)
-    with pytest.raises(ValueError, match="64×48 pixels"):
-        pictures.read_picture(encoded(noise(48, 64, 3)), "it.png")
-
-
-def test_twenty_megapixels_are_read_small():
-    picture, notes = pictures.read_picture(encoded(Image.new("RGB", (5500, 3700), (0, 128, 128)), "JPEG"))
-    assert max(picture.shape) <= pictures.WORKING_SIDE and notes == []
-    assert np.abs(picture.astype(int) - [0, 128, 128]).max() <= 4
-
-
-def test_grey_transparent_animated_deep_and_turned_pictures():
-    grey = noise(8, 8)
-    assert np.array_equal(pictures.read_picture(encoded(grey))[0][..., 1], np.asarray(grey))
-    glass = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-    picture, notes = pictures.read_picture(encoded(glass))
-    assert (picture == 255).all() and "white" in notes[0]
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    picture, notes = pictures.read_picture(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert picture[0, 0].tolist() == [255, 0, 0] and "first frame" in notes[0]
-    deep = Image.fromarray(np.array([[0, 30_000, 60_000]], "uint16"))
-    assert pictures.read_picture(encoded(deep))[0][0, :, 0].tolist() == [0, 127, 255]
-    turned = Image.new("RGB", (8, 4), "green")
-    exif = turned.getexif()
-    exif[0x0112] = 6  # the camera was held upright
-    assert pictures.read_picture(encoded(turned, "JPEG", exif=exif))[0].shape == (8, 4, 3)
 
 
 def upload(explorer, data, name, size=1000):
@@ -210,3 +177,294 @@ def test_the_contact_sheet_has_a_row_for_each_block(explorer):
     texts = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
     assert texts == ["stage0\nblock0", "stage1\nblock0"]
     assert {axes.get_title() for axes in figure.axes} >= {"gate\nlevel 1", "gate\nglobal", "modulator\nL2 norm"}
+
+
+# What the network means by its output
+
+
+def with_top(*layers):
+    """A model that ends in `layers`, on random weights that are always the same."""
+    keras.utils.set_random_seed(2)
+    trunk = fu.FocalNet((16, 16, 3), 3, embed_dim=4, depths=(1,), patch_size=4, include_top=False)
+    x = keras.layers.GlobalAveragePooling2D()(trunk.output)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(trunk.input, x)
+
+
+def answers(model, **options):
+    """What the explorer shows and the model itself gives for one picture."""
+    image = fu.render_sign(14, 16, seed=1)
+    explorer = fu.GateExplorer(model, [image], **options)
+    return dict(map(tuple, explorer.shown["before"])), np.asarray(model(image[None].astype("float32")))[0]
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        lambda: [keras.layers.Dense(3, activation="softmax")],
+        lambda: [keras.layers.Dense(3), keras.layers.Softmax()],
+        lambda: [keras.layers.Dense(3), keras.layers.Activation("softmax"), keras.layers.Activation("linear")],
+        lambda: [keras.layers.Dense(3), keras.ops.softmax],
+        lambda: [keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])],
+        lambda: [keras.layers.Dense(3, activation="sigmoid")],  # several labels at once: the sum may be anything
+    ],
+    ids=["activation", "layer", "behind it", "operation", "nested", "sigmoids"],
+)
+def test_probabilities_are_shown_as_they_are(top):
+    shown, given = answers(with_top(*top()))
+    assert shown == {number: pytest.approx(float(share), abs=1e-4) for number, share in enumerate(given)}
+
+
+def test_logits_become_probabilities():
+    shown, given = answers(with_top(keras.layers.Dense(3)))
+    shares = np.exp(given) / np.exp(given).sum()
+    assert shown == {number: pytest.approx(float(share), abs=1e-4) for number, share in enumerate(shares)}
+
+
+def test_one_column_says_yes_or_no():
+    shown, given = answers(with_top(keras.layers.Dense(1, activation="sigmoid")), class_names=["no sign", "sign"])
+    assert shown == {1: pytest.approx(float(given[0]), abs=1e-4), 0: pytest.approx(1 - float(given[0]), abs=1e-4)}
+    shown, given = answers(with_top(keras.layers.Dense(1)))
+    yes = 1 / (1 + np.exp(-float(given[0])))
+    assert shown == {1: pytest.approx(yes, abs=1e-4), 0: pytest.approx(1 - yes, abs=1e-4)}
+
+
+def test_the_meaning_can_be_asked_for_by_a_word():
+    model = with_top(keras.layers.Dense(3, activation="softmax"))
+    asked, given = answers(model, outputs="logits")
+    shares = np.exp(given) / np.exp(given).sum()
+    assert asked == {number: pytest.approx(float(share), abs=1e-4) for number, share in enumerate(shares)}
+    with pytest.raises(ValueError, match="'logits', 'probabilities'"):
+        answers(model, outputs="softmax")
+    large = with_top(keras.layers.Dense(3, bias_initializer=keras.initializers.Constant(7.0)))
+    with pytest.raises(ValueError, match="holds no probabilities: outputs='logits'"):
+        answers(large, outputs="probabilities")
+
+
+class Subclassed(keras.Model):
+    """A model that is no graph of layers."""
+
+    def __init__(self, activation=None):
+        super().__init__()
+        self.stem = fu.PatchEmbed(8, 4)
+        self.block = fu.FocalBlock(8, name="inner")
+        self.head = keras.layers.Dense(3, activation=activation)
+
+    def call(self, x):
+        return self.head(keras.ops.mean(self.block(self.stem(x)), axis=(1, 2)))
+
+
+def test_a_subclassed_model_called_or_not():
+    called = Subclassed("softmax")
+    called(np.zeros((2, 16, 24, 3), "float32"))
+    explorer = fu.GateExplorer(called, [fu.render_sign(14, 48)])
+    assert explorer.shown["size"] == [16, 24]  # what it was called with
+    assert sum(share for _, share in explorer.shown["before"]) == pytest.approx(1, abs=1e-3)
+    fresh = fu.GateExplorer(Subclassed(), [fu.render_sign(14, 48)])
+    assert fresh.shown["size"] == [48, 48] and fresh.about["classes"] == ["class 0", "class 1", "class 2"]
+    fresh.switches = {"inner": ["off"] * 3}
+    assert fresh.message == "" and fresh.shown["after"] != []
+
+
+def test_models_that_take_no_pictures_are_refused_in_words():
+    first = keras.Input((8, 8, 3))
+    second = keras.Input((8, 8, 3))
+    two = keras.Model([first, second], fu.FocalBlock(3)(first + second))
+    with pytest.raises(ValueError, match="takes several inputs"):
+        fu.GateExplorer(two, np.zeros((1, 8, 8, 3)))
+    with pytest.raises(TypeError, match="model is a str: give a keras.Model"):
+        fu.GateExplorer("gtsrb", np.zeros((1, 8, 8, 3)))
+    flat = keras.Sequential([keras.Input((8, 24)), keras.layers.Reshape((8, 8, 3)), fu.FocalBlock(3)])
+    with pytest.raises(ValueError, match="needs .batch, height, width, channels"):
+        fu.GateExplorer(flat, np.zeros((1, 8, 8, 3)))
+    only = keras.Model([first], fu.FocalBlock(3)(first))
+    assert fu.GateExplorer(only, np.zeros((1, 8, 8, 3))).about["classes"] == []
+
+
+@pytest.mark.parametrize(
+    "structure", [list, lambda parts: {f"part {number}": part for number, part in enumerate(parts)}]
+)
+def test_several_outputs(structure):
+    trunk = fu.FocalNet((16, 16, 3), 3, embed_dim=4, depths=(1,), patch_size=4, include_top=False)
+    pooled = keras.layers.GlobalAveragePooling2D()(trunk.output)
+    box = keras.layers.Dense(4)(pooled)
+    classes = keras.layers.Dense(3, activation="softmax")(pooled)
+    model = keras.Model(trunk.input, structure([trunk.output, box, classes]))
+    explorer = fu.GateExplorer(model, [fu.render_sign(14, 16)], class_names=["a", "b", "c"])
+    given = keras.tree.flatten(model(fu.render_sign(14, 16)[None].astype("float32")))[2]
+    number, share = explorer.shown["before"][0]
+    assert share == pytest.approx(float(np.max(given)), abs=1e-4) and number == int(np.argmax(given))
+    assert explorer.about["classes"] == ["a", "b", "c"]
+    assert len(fu.GateExplorer(model, [fu.render_sign(14, 16)]).about["classes"]) == 4  # the first that could be meant
+
+
+def test_feature_maps_have_no_classes_but_maps(model):
+    explorer = fu.GateExplorer(fu.feature_maps(model), [fu.render_sign(14)])
+    assert explorer.about["classes"] == [] and explorer.shown["before"] == [] and len(explorer.shown["maps"]) == 2
+    explorer.switches = {"stage0_block0": ["off", "on", "on"]}
+    assert explorer.message == "" and explorer.shown["after"] == []
+
+
+# Names
+
+
+def test_names_come_from_the_caller_the_model_or_the_images_and_are_not_guessed(model):
+    image = fu.render_sign(14)
+    plain = keras.models.clone_model(model)
+    assert fu.GateExplorer(plain, [image]).about["classes"][7] == "class 7"
+    plain.class_names = sorted(map(str, range(43)))  # a folder's, sorted as text
+    assert fu.GateExplorer(plain, [image]).about["classes"][2] == "10"
+    assert fu.GateExplorer(plain, fu.render_signs(43, seed=0)).about["classes"][2] == "10"
+    given = [f"sign {number}" for number in range(43)]
+    assert fu.GateExplorer(plain, [image], class_names=given).about["classes"] == given
+    plain.class_names = ["too", "few"]
+    assert fu.GateExplorer(plain, [image]).about["classes"][7] == "class 7"
+    with pytest.raises(ValueError, match=r"class_names has 2 entries, but the model's output is \(1, 43\)"):
+        fu.GateExplorer(plain, [image], class_names=["too", "few"])
+
+
+# Pictures in whatever they come
+
+
+def test_files_pillow_images_and_single_pictures(model, tmp_path):
+    path = tmp_path / "mine.png"
+    noise(32, 32, 3).save(path)
+    expected = fu.GateExplorer(model, [np.asarray(noise(32, 32, 3))]).shown["image"]
+    for images in (path, str(path), [path], noise(32, 32, 3), [noise(32, 32, 3)], path.read_bytes(), {"it": str(path)}):
+        assert fu.GateExplorer(model, images).shown["image"] == expected
+    explorer = fu.GateExplorer(model, [path, noise(32, 32)])
+    assert explorer.names == ["mine.png", "picture 1"]
+    explorer.add(noise(40, 40, 3), "camera")
+    explorer.add(path)
+    assert explorer.names[2:] == ["camera", "mine.png"]
+    with pytest.raises(ValueError, match="is a folder"):
+        fu.GateExplorer(model, tmp_path)
+    with pytest.raises(TypeError, match="images is a int: give pictures"):
+        fu.GateExplorer(model, 5)
+
+
+def test_shares_and_deep_pictures_are_recognised_and_said(model):
+    image = fu.render_sign(14)
+    explorer = fu.GateExplorer(model, {"floats": image / 255, "deep": image.astype("uint16") * 257, "bytes": image})
+    for number, note in enumerate(([pictures.SHARES], [pictures.DEEP], [])):
+        explorer.picture = np.int64(number)
+        assert explorer.shown["notes"] == note
+    assert len({explorer._examined(number, {})[0]["image"] for number in range(3)}) == 1
+
+
+def test_numbers_of_numpy_are_whole_numbers(explorer, tmp_path):
+    explorer.picture = np.int64(1)
+    explorer.block = np.uint8(1)
+    explorer.level = np.int32(2)
+    assert (explorer.picture, explorer.block, explorer.level) == (1, 1, 2) and type(explorer.picture) is int
+    explorer.to_html(tmp_path / "a.html", np.int64(1))
+    explorer.to_html(tmp_path / "b.html", np.array([1]))
+    assert page_data(tmp_path / "a.html")["names"] == ["stop"] and page_data(tmp_path / "b.html")["names"] == ["large"]
+
+
+# The page
+
+
+def page_data(path):
+    """What a page shows, read as a browser reads it: HTML first, then JSON."""
+    found = [[None, {}, ""]]
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            found.append([tag, dict(attrs), ""])
+
+        def handle_data(self, data):
+            found[-1][2] += data
+
+    Reader().feed(path.read_text("utf-8"))
+    (text,) = [text for tag, attributes, text in found if attributes.get("id") == "data"]
+    assert "<" not in text
+    return json.loads(text, parse_constant=pytest.fail)  # NaN is no JSON
+
+
+@pytest.mark.parametrize(
+    "name", ["<!--<script>", "</script><script>alert(1)</script>", "/*DATA*/ \u2028 ]]>", "<b>&amp;"]
+)
+def test_names_are_text_in_the_page(model, tmp_path, name):
+    explorer = fu.GateExplorer(model, {name: fu.render_sign(14)}, class_names=[name] * 43)
+    explorer.to_html(tmp_path / "page.html")
+    data = page_data(tmp_path / "page.html")
+    assert data["names"] == [name] and data["about"]["classes"][0] == name
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_said(model, tmp_path, wrong):
+    broken = keras.models.clone_model(model)
+    kernel = broken.get_layer("stage0_block0").modulation.h.kernel
+    kernel.assign(np.full(kernel.shape, wrong))
+    explorer = fu.GateExplorer(broken, [fu.render_sign(14)])
+    assert explorer.shown["notes"] == [shown.NOT_FINITE] and explorer.shown["before"] == []
+    explorer.to_html(tmp_path / "page.html")
+    assert page_data(tmp_path / "page.html")["pictures"][0]["notes"] == [shown.NOT_FINITE]
+    explorer.contact_sheet()
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (0, "no pictures"),
+        ([], "no pictures"),
+        (-2, "no pictures"),
+        ([2], "no picture 2"),
+        (["stop"], "no picture 'stop'"),
+    ],
+)
+def test_a_page_without_pictures_is_refused(explorer, tmp_path, asked, reason):
+    with pytest.raises(ValueError, match=reason):
+        explorer.to_html(tmp_path / "page.html", asked)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def open_network():
+    keras.utils.set_random_seed(0)
+    return fu.FocalNet((None, None, 3), 5, embed_dim=8, depths=(2, 1), patch_size=4, preprocessing="per_image")
+
+
+@pytest.mark.parametrize(("height", "width", "most"), [(480, 640, None), (333, 210, 500_000), (64, 600, 300_000)])
+def test_one_large_picture_has_a_page(open_network, tmp_path, height, width, most):
+    picture = np.asarray(noise(height // 4, width // 4, 3).resize((width, height)))
+    explorer = fu.GateExplorer(open_network, [picture])
+    path = tmp_path / "page.html"
+    explorer.to_html(path, most_bytes=most)
+    assert path.stat().st_size <= (most or 3_000_000)
+    data = page_data(path)
+    (page,) = data["pictures"]
+    assert page["size"] == [height, width] and "averaged over" in page["notes"][-1]
+    for block, before, maps in zip(data["about"]["blocks"], explorer.about["blocks"], page["maps"], strict=True):
+        factor = block["stride"] / before["stride"]
+        assert block["widths"] == [each / factor for each in before["widths"]]
+        rows, columns = maps["gates"]["shape"][:2]
+        assert abs(rows * block["stride"] - height) < block["stride"] and rows >= 16
+        assert abs(columns * block["stride"] - width) < block["stride"]
+    assert explorer.about["blocks"][0]["stride"] == 4  # the explorer itself shows all
+
+
+def test_many_large_pictures_are_too_many_or_fit_where_they_may(open_network, tmp_path):
+    explorer = fu.GateExplorer(open_network, [np.asarray(noise(120, 160, 3))] * 5)
+    with pytest.raises(ValueError, match="5 pictures are too many, so pass fewer"):
+        explorer.to_html(tmp_path / "page.html", most_bytes=200_000)
+    explorer.to_html(tmp_path / "page.html", 1, most_bytes=9_000_000)
+    assert page_data(tmp_path / "page.html")["pictures"][0]["notes"] == []
+    with pytest.raises(ValueError, match="pass more `most_bytes`"):
+        explorer.to_html(tmp_path / "other.html", 1, most_bytes=50_000)
+
+
+def test_averaging_keeps_means_also_at_cut_ends():
+    plane = np.arange(5 * 3, dtype=float).reshape(5, 3, 1)
+    small = shown.averaged(plane, 2)
+    assert small.shape == (3, 2, 1) and small[0, 0, 0] == plane[:2, :2].mean() and small[2, 1, 0] == plane[4, 2, 0]
+
+
+def test_opacity_and_odd_switches_are_refused(explorer):
+    for name, value in (("opacity", float("nan")), ("opacity", 2.0), ("switches", {"stage0_block0": 1})):
+        with pytest.raises(traitlets.TraitError):
+            setattr(explorer, name, value)
+    with pytest.raises(traitlets.TraitError):
+        explorer.switches = {"stage0_block0": [["on"], "on", "on"]}

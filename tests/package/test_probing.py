@@ -9,7 +9,7 @@ import pytest
 import focal_utils as fu
 import measure_gates
 from focal_utils import tracing
-from focal_utils.tracing import map_geometry, run
+from focal_utils.tracing import map_geometry, run_traced
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_a_level_switched_off_is_a_context_of_zero(model, images):
 
 
 def test_an_edit_leaves_all_other_gates_alone(model, images):
-    before = by_name(run(model, images)[1])
-    after = by_name(run(model, images, tracing.switch_off(model, {FIRST: [1]}))[1])
+    before = by_name(run_traced(model, images)[1])
+    after = by_name(run_traced(model, images, tracing.switch_off(model, {FIRST: [1]}))[1])
     assert np.all(after[FIRST].gates[..., 1] == 0)
     assert np.allclose(after[FIRST].gates[..., [0, 2]], before[FIRST].gates[..., [0, 2]], atol=1e-6)
     assert np.all(after[SECOND].gates != 0)
@@ -78,13 +78,13 @@ def test_nothing_is_left_behind(model, images):
 
 def test_logits_are_those_of_a_traced_run_and_do_not_depend_on_batches(model, images):
     edit = tracing.switch_off(model, {SECOND: [1]})
-    whole = run(model, images, edit)[0]
+    whole = run_traced(model, images, edit)[0]
     assert np.allclose(tracing.edited_logits(model, images, edit, batch_size=4), whole, atol=1e-5)
 
 
 def test_gate_means_are_means_over_images_and_pixels(model, images):
     means = tracing.gate_means(model, images, batch_size=4)  # an uneven last batch
-    for trace in run(model, images)[1]:
+    for trace in run_traced(model, images)[1]:
         assert np.allclose(means[trace.name], trace.gates.mean(axis=(0, 1, 2)), atol=1e-5)
 
 
@@ -104,14 +104,14 @@ def test_freezing_a_gate_that_is_constant_changes_nothing(model, images):
 
 def test_frozen_gates_are_the_given_numbers(model, images):
     means = {FIRST: np.array([1.0, -2.0, 3.0])}
-    after = by_name(run(model, images, tracing.freeze_gates(model, {FIRST: [0, 2]}, means))[1])
+    after = by_name(run_traced(model, images, tracing.freeze_gates(model, {FIRST: [0, 2]}, means))[1])
     assert np.all(after[FIRST].gates[..., 0] == 1) and np.all(after[FIRST].gates[..., 2] == 3)
     assert not np.any(after[FIRST].gates[..., 1] == -2)
 
 
 def test_shuffling_keeps_each_pictures_gates_and_moves_them(model, images):
-    before = by_name(run(model, images)[1])[FIRST].gates
-    after = by_name(run(model, images, tracing.shuffle(model, {FIRST: [0, 1, 2]}))[1])[FIRST].gates
+    before = by_name(run_traced(model, images)[1])[FIRST].gates
+    after = by_name(run_traced(model, images, tracing.shuffle(model, {FIRST: [0, 1, 2]}))[1])[FIRST].gates
     for old, new in zip(before.reshape(6, -1, 3), after.reshape(6, -1, 3), strict=True):
         assert np.allclose(sorted(map(tuple, old)), sorted(map(tuple, new)), atol=1e-6)  # whole pixels
     assert np.mean(np.isclose(before, after)) < 0.2
@@ -146,7 +146,7 @@ def test_means_of_another_network_are_refused(model):
 
 
 def test_contributions_are_the_lengths_of_the_products(model, images):
-    trace = run(model, images)[1][0]
+    trace = run_traced(model, images)[1][0]
     amounts = tracing.contributions(trace)
     for level, context in enumerate(trace.contexts):
         product = trace.gates[..., level : level + 1] * context
@@ -154,7 +154,7 @@ def test_contributions_are_the_lengths_of_the_products(model, images):
 
 
 def test_winners_reads_only_what_the_mask_covers(model, images):
-    trace = run(model, images)[1][0]
+    trace = run_traced(model, images)[1][0]
     masks = np.zeros((6, 16, 16), bool)
     masks[:, 5, 7] = True  # half a pixel each in map rows 2 and 3, and in columns 3 and 4: stride 2, from −0.5
     weights = tracing.covered(masks, map_geometry(model)[FIRST], trace.gates.shape[1:3])
@@ -183,7 +183,7 @@ def test_a_mask_and_a_box_of_whole_pixels_agree(model):
 
 def test_modulator_energy_is_the_squared_length(model, images):
     energy = tracing.modulator_energy(model, images, batch_size=4)
-    for trace in run(model, images)[1]:
+    for trace in run_traced(model, images)[1]:
         assert np.allclose(energy[trace.name], np.linalg.norm(trace.modulator, axis=-1) ** 2, rtol=1e-3)
 
 
@@ -247,7 +247,7 @@ def test_the_tool_tries_every_gate_alone_and_all_together(model, images):
 def test_the_tool_switches_off_a_level_wherever_it_is(model, images):
     means = tracing.gate_means(model, images)
     edit = next(row[3] for row in measure_gates.edits(model, means) if row[:3] == ("off", "all", "global"))
-    for trace in run(model, images, edit)[1]:
+    for trace in run_traced(model, images, edit)[1]:
         assert np.all(trace.gates[..., -1] == 0) and np.all(trace.gates[..., :-1] != 0)
 
 

@@ -1,4 +1,4 @@
-"""What `trace` and `run` hand over is what the forward pass used, for every kind of model; and nothing stays behind."""
+"""What `trace` and `run_traced` hand over is what the forward pass used, for every kind of model; nothing stays."""
 
 import time
 
@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 import focal_utils as fu
-from focal_utils.tracing import intercepted, modulations, run
+from focal_utils import tracing
+from focal_utils.tracing import intercepted, modulations, run_traced
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 5, "embed_dim": 8, "depths": (1, 2), "patch_size": 4}
 
@@ -81,7 +82,7 @@ def test_block_outputs_follow_from_the_trace(kind, images, tmp_path):
         "mixed": lambda: small(dtype="mixed_bfloat16"),
     }[kind]()
     expected = ops.convert_to_numpy(ops.cast(model(images), "float32"))
-    output, traces = run(model, images)
+    output, traces = run_traced(model, images)
     assert np.array_equal(output, expected)
     assert [trace.name for trace in traces] == list(modulations(model).values())
     for trace in traces:
@@ -108,7 +109,7 @@ def test_nothing_stays_on_the_layers_also_after_an_error(images):
     before = [dict(layer.__dict__) for layer in modulations(model)]
     fu.trace(model, images)
     with pytest.raises(ZeroDivisionError):
-        run(model, images, lambda name, gates: 1 / 0)
+        run_traced(model, images, lambda name, gates: 1 / 0)
     with pytest.raises(ZeroDivisionError), intercepted(model, lambda layer, parts: parts):
         raise ZeroDivisionError
     assert [set(layer.__dict__) for layer in modulations(model)] == [set(there) for there in before]
@@ -116,14 +117,14 @@ def test_nothing_stays_on_the_layers_also_after_an_error(images):
 
 def test_edited_gates_are_used_and_reach_later_blocks(images):
     model = small()
-    plain, traces = run(model, images)
-    same, _ = run(model, images, lambda name, gates: gates)
+    plain, traces = run_traced(model, images)
+    same, _ = run_traced(model, images, lambda name, gates: gates)
     assert np.allclose(plain, same, atol=1e-6)
 
     def closed(name, gates):
         return gates * 0 if name == "stage0_block0" else None
 
-    output, edited = run(model, images, closed)
+    output, edited = run_traced(model, images, closed)
     assert not edited[0].gates.any()
     assert np.allclose(edited[0].contexts[0], traces[0].contexts[0])
     bias = ops.convert_to_numpy(model.get_layer("stage0_block0").modulation.h.bias)
@@ -150,3 +151,105 @@ def test_a_trace_costs_at_most_1_3_times_a_plain_forward_pass():
     ratio = min(traced) / min(plain)
     print(f"trace over forward: {ratio:.2f} (medians {np.median(traced) / np.median(plain):.2f})")
     assert ratio <= 1.3
+
+
+class Late(keras.Model):
+    """A model that makes its block when it is first called."""
+
+    def build(self, shape):
+        self.block = fu.FocalBlock(shape[-1], name="late")
+
+    def call(self, x):
+        return self.block(x)
+
+
+class Holder(keras.layers.Layer):
+    """A layer of someone's own that holds a block."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside = [fu.FocalBlock(3, name="held")]
+
+    def call(self, x):
+        return self.inside[0](x)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (Late, ["late"]),
+        (Subclassed, ["inner"]),
+        (lambda: keras.Sequential([Holder()]), ["held"]),
+        (lambda: fu.FocalBlock(3, name="alone"), ["alone"]),
+        (lambda: fu.FocalModulation(3, name="bare"), ["bare"]),
+    ],
+)
+def test_models_that_were_never_called(make, names):
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    assert [trace.name for trace in fu.trace(make(), images)] == names
+
+
+def test_several_outputs_in_lists_and_dicts(images):
+    model = small()
+    maps = fu.feature_maps(model)
+    outputs, traces = run_traced(maps, images)
+    assert [trace.gates.shape for trace in fu.trace(maps, images)] == [trace.gates.shape for trace in traces]
+    for output, expected in zip(outputs, maps(images), strict=True):
+        assert np.allclose(output, ops.convert_to_numpy(expected), atol=1e-6)
+    named = keras.Model(model.input, {"classes": model.output, "map": maps.output[0]})
+    output, traces = run_traced(named, images)
+    assert output["classes"].shape == (2, 5) and output["map"].ndim == 4 and len(traces) == 3
+    assert set(tracing.edited_logits(named, images, batch_size=1)) == {"classes", "map"}
+
+
+def test_predictions_of_several_outputs(images):
+    model = small()
+    maps = fu.feature_maps(model)
+    whole = fu.predict(maps, images)
+    parts = fu.predict(maps, images, batch_size=1)
+    assert [part.shape[0] for part in parts] == [2, 2]
+    assert all(np.allclose(one, other, atol=1e-5) for one, other in zip(whole, parts, strict=True))
+    named = fu.predict(keras.Model(model.input, {"classes": model.output}), images)
+    assert np.allclose(named["classes"], fu.predict(model, images), atol=1e-5)
+    with pytest.raises(ValueError, match="predict got no images"):
+        fu.predict(model, images[:0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (np.zeros((0, 32, 32, 3)), "no images"),
+        (np.full((1, 32, 32, 3), np.nan), "not finite"),
+        (np.full((1, 32, 32, 3), np.inf, "float32"), "not finite"),
+        (np.full((1, 32, 32, 3), "a"), "not numbers"),
+        ("stop.png", "rank 0"),
+        ([[0.0]], "rank 2"),
+    ],
+)
+def test_what_is_no_batch_is_refused_in_words(wrong, reason):
+    with pytest.raises(ValueError, match=reason):
+        fu.trace(small(), wrong)
+
+
+def test_lists_of_images_and_tensors_are_batches(images):
+    model = small()
+    expected = fu.trace(model, images)[0].gates
+    assert np.allclose(fu.trace(model, list(images))[0].gates, expected, atol=1e-6)
+    assert np.allclose(fu.trace(model, ops.convert_to_tensor(images))[0].gates, expected, atol=1e-6)
+    with pytest.raises(TypeError, match="Got a str: give a keras.Model"):
+        fu.trace("gtsrb", images)
+
+
+def test_widths_are_measured_or_refused():
+    assert fu.impulse_width(keras.layers.Conv2D(8, 5, padding="same")) == 5
+    assert fu.impulse_width(lambda x: x * 0) == 0
+    assert fu.impulse_width(keras.layers.Identity(), size=np.int64(9), channels=np.int64(2)) == 1
+    with pytest.raises(ValueError, match="height and width must stay"):
+        fu.impulse_width(keras.layers.Conv2D(8, 3, strides=2))
+    with pytest.raises(ValueError, match="not finite"):
+        fu.impulse_width(lambda x: x / 0)
+    with pytest.raises(TypeError, match="layer is a int"):
+        fu.impulse_width(5)
+    for options in ({"size": 4}, {"size": 0}, {"size": 3.5}, {"channels": 0}):
+        with pytest.raises(ValueError, match="size|channels"):
+            fu.impulse_response(keras.layers.Identity(), **options)

@@ -1,0 +1,170 @@
+"""What the page shows of a picture: its maps, small enough to hover over without asking again, and its classes."""
+
+import base64
+import io
+
+import numpy as np
+from keras import ops, tree
+from PIL import Image
+
+from focal_utils.explorer.predictions import top_classes
+from focal_utils.layers.focal import level_names
+from focal_utils.tracing.geometry import MapGeometry, level_widths, map_geometry
+from focal_utils.tracing.traces import modulations, run_traced
+
+MODES = ("on", "mean", "off")
+NOT_FINITE = "The network computes numbers that are not finite (NaN) here, shown as 0: are its weights damaged?"
+
+
+def pack(values):
+    """Floats as 16-bit whole numbers times one scale, in base64: {shape, scale, data}; error at most max / 65,000.
+
+    What is not finite becomes 0: `finite` says whether there is any.
+    """
+    values = np.nan_to_num(np.asarray(values, dtype="float32"), nan=0.0, posinf=0.0, neginf=0.0)
+    scale = float(np.abs(values).max()) / 32767 or 1.0
+    whole = np.round(values / scale).astype("<i2")
+    return {"shape": list(values.shape), "scale": scale, "data": base64.b64encode(whole.tobytes()).decode()}
+
+
+def data_address(picture, kind="PNG", **options):
+    """A picture (H, W, 3) uint8 as a data address, in one of Pillow's formats."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format=kind, **options)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def describe_blocks(model, traces, height, width):
+    """For each traced block its name, its levels' names and widths, and how its map lies on the picture.
+
+    A block whose map is not of the size that the geometry expects (a strided layer of another kind stands before it) is
+    spread evenly over the picture.
+
+    Args:
+        model: the traced model.
+        traces: its `BlockTrace`s.
+        height: of the picture in pixels.
+        width: likewise.
+    """
+    geometry = map_geometry(model)
+    layers = {name: layer for layer, name in modulations(model).items()}
+    blocks = []
+    for block in traces:
+        rows, columns, levels = block.gates.shape[1:]
+        place = geometry.get(block.name)
+        if place is None or abs(height / place.stride - rows) > 1 or abs(width / place.stride - columns) > 1:
+            place = MapGeometry(width / columns, 0.0)
+        widths = level_widths(layers[block.name].contextualize)
+        blocks.append(
+            {
+                "name": block.name,
+                "levels": level_names(len(widths), levels),
+                "widths": widths,  # in map pixels; the global level has none
+                "stride": place.stride,
+                "first": place.first,
+                "channels": block.modulator.shape[-1],
+            }
+        )
+    return blocks
+
+
+def planes(block, number=0):
+    """What can be shown of image `number` of a `BlockTrace`: gates, norms of contexts and of the modulator.
+
+    Each is (H, W, n): one plane for each of the L + 1 levels, or one for the modulator.
+    """
+    rows, columns = block.gates.shape[1:3]
+    norms = [np.linalg.norm(context[number], axis=-1) for context in block.contexts]  # (H, W) or (1, 1)
+    return {
+        "gates": block.gates[number],
+        "contexts": np.stack([np.broadcast_to(norm, (rows, columns)) for norm in norms], axis=-1),
+        "modulator": np.linalg.norm(block.modulator[number], axis=-1)[..., None],
+    }
+
+
+def maps(block, number=0, factor=1):
+    """`planes`, packed for the page; with a `factor`, squares of so many map pixels are averaged into one."""
+    return {name: pack(averaged(plane, factor)) for name, plane in planes(block, number).items()}
+
+
+def averaged(plane, factor):
+    """A plane (H, W, n) whose squares of `factor` × `factor` pixels are averaged; those at its ends may be cut."""
+    if factor == 1:
+        return plane
+    for axis in (0, 1):
+        starts = np.arange(0, plane.shape[axis], factor)
+        counts = np.diff([*starts, plane.shape[axis]])
+        sums = np.add.reduceat(plane, starts, axis=axis)
+        plane = sums / np.expand_dims(counts, [other for other in range(plane.ndim) if other != axis])
+    return plane
+
+
+def coarser(block, factor):
+    """What `describe_blocks` says of a block, for its maps averaged by `factor`: larger map pixels."""
+    return block | {"stride": block["stride"] * factor, "widths": [width / factor for width in block["widths"]]}
+
+
+def finite(traces):
+    """Whether all that is shown of traces is finite."""
+    return all(np.isfinite(trace.gates).all() and np.isfinite(trace.modulator).all() for trace in traces)
+
+
+def switch_edit(switches):
+    """The edit of gates (see `run_traced`) that switches levels off or freezes them.
+
+    Args:
+        switches: {block name: one mode for each level}: "on", "off" (the gate is 0), or "mean" (at every pixel the gate
+            is its mean over the picture).
+    """
+
+    def edit(name, gates):
+        modes = switches.get(name)
+        if not modes or set(modes) == {"on"}:
+            return None
+        kept = ops.cast([mode == "on" for mode in modes], gates.dtype)
+        frozen = ops.cast([mode == "mean" for mode in modes], gates.dtype)
+        return gates * kept + ops.mean(gates, axis=(1, 2), keepdims=True) * frozen
+
+    return edit
+
+
+def examine(model, images, switches=None, number=0, meaning="logits"):
+    """Run `model` on images as it takes them, under switches: predictions, one list for each image, and the traces.
+
+    Args:
+        model: with focal modulation.
+        images: (B, H, W, channels).
+        switches: see `switch_edit`.
+        number: of the output that is about classes (see `class_output`); None where none is.
+        meaning: "logits" or "probabilities", what that output holds.
+    """
+    output, traces = run_traced(model, images, switch_edit(switches) if switches else None)
+    if number is None:
+        return [[] for _ in images], traces
+    rows = tree.flatten(output)[number]
+    return [top_classes(row, meaning) for row in rows], traces
+
+
+def single_switches(examined, images, blocks):
+    """What each image is taken for when one level of one block is off or frozen, all others on.
+
+    Args:
+        examined: a function (images, switches) → predictions and traces, as `examine` gives them.
+        images: (N, H, W, channels) as the model takes them.
+        blocks: from `describe_blocks`.
+
+    Returns:
+        A list for each image: {"block/level/mode": [[class, probability], …]}.
+    """
+    answers = [{} for _ in images]
+    for block in blocks:
+        name = block["name"]
+        count = len(block["levels"])
+        for level in range(count):
+            for mode in MODES[1:]:
+                modes = ["on"] * count
+                modes[level] = mode
+                predictions, _ = examined(images, {name: modes})
+                for answer, prediction in zip(answers, predictions, strict=True):
+                    answer[f"{name}/{level}/{mode}"] = prediction
+    return answers
