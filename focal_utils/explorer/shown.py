@@ -8,8 +8,7 @@ from keras import ops, tree
 from PIL import Image
 
 from focal_utils.explorer.predictions import top_classes
-from focal_utils.layers.focal import level_names
-from focal_utils.tracing.geometry import MapGeometry, level_widths, map_geometry
+from focal_utils.tracing.geometry import MapGeometry, context_names, level_widths, map_geometry
 from focal_utils.tracing.traces import modulations, run_traced
 
 MODES = ("on", "mean", "off")
@@ -50,16 +49,16 @@ def describe_blocks(model, traces, height, width):
     layers = {name: layer for layer, name in modulations(model).items()}
     blocks = []
     for block in traces:
-        rows, columns, levels = block.gates.shape[1:]
+        rows, columns = block.gates.shape[1:3]
         place = geometry.get(block.name)
         if place is None or abs(height / place.stride - rows) > 1 or abs(width / place.stride - columns) > 1:
             place = MapGeometry(width / columns, 0.0)
-        widths = level_widths(layers[block.name].contextualize)
+        contextualize = layers[block.name].contextualize
         blocks.append(
             {
                 "name": block.name,
-                "levels": level_names(len(widths), levels),
-                "widths": widths,  # in map pixels; the global level has none
+                "levels": context_names(contextualize),
+                "widths": level_widths(contextualize),  # in map pixels; the global level has none
                 "stride": place.stride,
                 "first": place.first,
                 "channels": block.modulator.shape[-1],

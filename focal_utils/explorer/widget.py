@@ -261,9 +261,14 @@ class GateExplorer(anywidget.AnyWidget):
 
     @traitlets.validate("picture", "block", "level")
     def _in_range(self, proposal):
-        counts = {"picture": len(self.names), "block": len(self.about["blocks"])}
-        counts["level"] = max(len(block["levels"]) for block in self.about["blocks"])
-        name, value = proposal["trait"].name, proposal["value"]
+        name = proposal["trait"].name
+        value = proposal["value"]
+        blocks = self.about["blocks"]
+        counts = {
+            "picture": len(self.names),
+            "block": len(blocks),
+            "level": max(len(block["levels"]) for block in blocks),
+        }
         if not 0 <= value < counts[name]:
             raise traitlets.TraitError(f"{name}={value}: there are {counts[name]}, so give 0 to {counts[name] - 1}.")
         return value

@@ -10,7 +10,15 @@ from focal_utils.tracing.edits import (
     shuffle,
     switch_off,
 )
-from focal_utils.tracing.geometry import MapGeometry, covered, inside_box, level_widths, map_geometry, overlap
+from focal_utils.tracing.geometry import (
+    MapGeometry,
+    context_names,
+    covered,
+    inside_box,
+    level_widths,
+    map_geometry,
+    overlap,
+)
 from focal_utils.tracing.probing import (
     contributions,
     input_gradient,

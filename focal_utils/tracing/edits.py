@@ -3,20 +3,20 @@
 Edits are for `run_traced`. A place to edit is a dict, block name → numbers of its gates from 0, the global one last.
 """
 
+from numbers import Integral
+
 import numpy as np
 from keras import ops
 
-from focal_utils.layers.focal import level_names
+from focal_utils.errors import check_at_least
+from focal_utils.tracing.geometry import context_names
 from focal_utils.tracing.traces import editing, intercepted, modulations, run_traced
 from focal_utils.training.evaluate import predict
 
 
 def gate_names(model):
     """The names of each focal block's L + 1 gates, "level 1" … "global": a dict, block name → list, in order."""
-    config = {name: layer.config for layer, name in modulations(model).items()}
-    return {
-        name: level_names(c["focal_level"], c["focal_level"] + bool(c["global_context"])) for name, c in config.items()
-    }
+    return {name: context_names(layer.contextualize) for layer, name in modulations(model).items()}
 
 
 def everywhere(model):
@@ -25,11 +25,15 @@ def everywhere(model):
 
 
 def check_where(model, where):
-    """Raise ValueError unless `where` names blocks of the model and gates that they have."""
+    """Raise ValueError unless `where` names blocks of the model and gates that they have, TypeError if no dict."""
     there = everywhere(model)
+    if not isinstance(where, dict):
+        raise TypeError(f"where={where!r}: give a dict, block name → list of gates, such as everywhere(model).")
     for name, gates in where.items():
         if name not in there:
             raise ValueError(f"There is no focal block {name!r}. There are: {', '.join(there)}.")
+        if isinstance(gates, (str, Integral)):
+            raise ValueError(f"{name}: {gates!r} is no list of gates. One gate: [{gates}].")
         if wrong := [gate for gate in gates if gate not in there[name]]:
             raise ValueError(f"{name} has gates 0 to {there[name][-1]}, but {wrong[0]!r} was asked for.")
 
@@ -48,19 +52,33 @@ def _replacing(model, where, values):
 
 
 def switch_off(model, where):
-    """An edit that sets the gates at `where` to 0. Like the other edits, ValueError for an unknown block or gate."""
+    """An edit that sets the gates at `where` to 0. Like the other edits, ValueError for an unknown block or gate.
+
+    Example:
+        >>> edit = switch_off(model, {"stage0_block0": [0]})  # level 1 of the first block
+        >>> logits, traces = run_traced(model, images, edit)
+    """
     return _replacing(model, where, lambda name, gates: ops.zeros_like(gates))
 
 
 def freeze_gates(model, where, means):
     """An edit that sets the gates at `where` to fixed numbers: they no longer depend on picture or pixel.
 
-    `means` maps block name → (L + 1,), as `gate_means` returns it; those of another model raise ValueError.
+    Args:
+        model: with focal modulation.
+        where: the place to edit.
+        means: a dict, block name → (L + 1,), as `gate_means` returns it.
+
+    Raises:
+        ValueError: means of another model, or that are not finite.
     """
     edit = _replacing(model, where, lambda name, gates: means[name])
     for name in where:
-        if np.shape(means.get(name)) != (count := len(gate_names(model)[name]),):
+        count = len(gate_names(model)[name])
+        if np.shape(means.get(name)) != (count,):
             raise ValueError(f"{name} needs {count} means, but got shape {np.shape(means.get(name))}.")
+        if not np.isfinite(means[name]).all():
+            raise ValueError(f"{name}: its means, {means[name]}, are not all finite.")
     return edit
 
 
@@ -78,7 +96,10 @@ def shuffle(model, where, seed=0):
 
 
 def batched(images, batch_size=256):
-    """`images` in pieces of at most `batch_size`, in order."""
+    """`images` in pieces of at most `batch_size`, in order. ValueError without images, or without a size."""
+    check_at_least(batch_size=(batch_size, 1))
+    if len(images) == 0:
+        raise ValueError("There are no images: give at least one.")
     return (images[i : i + batch_size] for i in range(0, len(images), batch_size))
 
 

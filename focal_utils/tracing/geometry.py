@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from focal_utils.layers.blocks import FocalBlock, PatchEmbed
+from focal_utils.layers.focal import level_names
 from focal_utils.tracing.traces import layers_in_order
 
 
@@ -28,25 +29,38 @@ def map_geometry(model):
     Args:
         model: a model whose only strided layers are `PatchEmbed`s, such as a `FocalNet`.
     """
-    stride, centre, found = 1, 0.0, {}
+    stride = 1
+    centre = 0.0
+    found = {}
     for layer in layers_in_order(model):
         if isinstance(layer, PatchEmbed):
-            kernel, step = layer.proj.kernel_size[0], layer.proj.strides[0]
+            kernel = layer.proj.kernel_size[0]
             before = layer.pad.padding[0][0]
             centre += stride * ((kernel - 1) / 2 - before)
-            stride *= step
+            stride *= layer.proj.strides[0]
         elif isinstance(layer, FocalBlock):
             found[layer.name] = MapGeometry(stride, centre + 0.5 - stride / 2)
     return found
 
 
+def context_names(contextualize):
+    """The names of what a `HierarchicalContext` gives, and so of its gates: "level 1" … "global"; a list.
+
+    Where it gives its last level alone (context="top"), that is "last level".
+    """
+    if contextualize.context == "top":
+        return ["last level"]
+    return level_names(len(contextualize.kernel_sizes), contextualize.number)
+
+
 def level_widths(contextualize):
     """Width in map pixels of what each focal level of a `HierarchicalContext` sees, the global one left out: a list."""
-    widths, reach = [], 0
+    widths = []
+    reach = 0
     for size in contextualize.kernel_sizes:
-        reach = reach + size - 1 if contextualize.context == "hierarchical" else size - 1
+        reach = size - 1 if contextualize.context == "parallel" else reach + size - 1
         widths.append(1 + reach)
-    return widths
+    return widths[-1:] if contextualize.context == "top" else widths
 
 
 def overlap(geometry, count, low, high):
@@ -57,27 +71,49 @@ def overlap(geometry, count, low, high):
     """
     stride, first = geometry
     left = first + stride * np.arange(count)
-    low, high = np.asarray(low)[..., None], np.asarray(high)[..., None]
+    low = np.asarray(low)[..., None]
+    high = np.asarray(high)[..., None]
     return np.clip(np.minimum(high, left + stride) - np.maximum(low, left), 0, None) / stride
 
 
 def inside_box(boxes, geometry, shape):
     """Share of each map pixel that lies in its picture's box: (B, h, w), from 0 to 1.
 
-    `boxes` are (B, 4), edges x1, y1, x2, y2 in picture pixels; `shape` is the map's, (h, w). A box without area
-    raises ValueError.
+    Args:
+        boxes: (B, 4), edges x1, y1, x2, y2 in picture pixels.
+        geometry: a `MapGeometry`.
+        shape: the map's, (h, w).
+
+    Raises:
+        ValueError: a box without area, or of other than four numbers.
     """
-    x1, y1, x2, y2 = np.asarray(boxes, float).T
-    if np.any(x2 <= x1) or np.any(y2 <= y1):
+    boxes = np.asarray(boxes, float)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"Boxes of shape {boxes.shape}: (B, 4) is needed, x1, y1, x2, y2 for each picture.")
+    x1, y1, x2, y2 = boxes.T
+    if not (np.all(x2 > x1) and np.all(y2 > y1)):
         raise ValueError("A box needs x1 < x2 and y1 < y2, in this order: x1, y1, x2, y2.")
     height, width = shape
     return overlap(geometry, height, y1, y2)[:, :, None] * overlap(geometry, width, x1, x2)[:, None, :]
 
 
 def covered(masks, geometry, shape):
-    """Share of each map pixel that lies on the masks, (B, H, W) bool in picture pixels: (B, h, w), from 0 to 1."""
-    down, across = (
-        overlap(geometry, count, np.arange(side), np.arange(side) + 1)
-        for count, side in zip(shape, np.shape(masks)[1:], strict=True)
-    )  # (H, h), (W, w)
-    return np.einsum("bij,iy,jx->byx", np.asarray(masks, float), down, across)
+    """Share of each map pixel that lies on the masks: (B, h, w), from 0 to 1.
+
+    Args:
+        masks: (B, H, W) bool, in picture pixels.
+        geometry: a `MapGeometry`.
+        shape: the map's, (h, w).
+
+    Raises:
+        ValueError: masks of another rank.
+    """
+    masks = np.asarray(masks, float)
+    if masks.ndim != 3:
+        raise ValueError(f"Masks of shape {masks.shape}: (B, H, W) is needed, one for each picture.")
+    height, width = shape
+    rows = np.arange(masks.shape[1])
+    columns = np.arange(masks.shape[2])
+    down = overlap(geometry, height, rows, rows + 1)  # (H, h)
+    across = overlap(geometry, width, columns, columns + 1)  # (W, w)
+    return np.einsum("bij,iy,jx->byx", masks, down, across)

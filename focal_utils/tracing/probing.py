@@ -6,7 +6,7 @@ from keras import ops
 
 from focal_utils.tracing.edits import batched
 from focal_utils.tracing.geometry import covered, map_geometry
-from focal_utils.tracing.traces import run_traced
+from focal_utils.tracing.traces import as_batch, run_traced
 
 
 def contributions(trace):
@@ -17,22 +17,41 @@ def contributions(trace):
 
 
 def mean_winner(amounts, weights):
-    """Number of the level with the largest of `amounts` (B, H, W, L + 1), from 1, averaged over pixels: (B,).
+    """Number of the level with the largest of `amounts`, from 1, averaged over pixels: (B,).
 
-    `weights` (B, H, W) says how much each pixel counts.
+    Args:
+        amounts: (B, H, W, L + 1).
+        weights: (B, H, W), how much each pixel counts.
+
+    Raises:
+        ValueError: weights that do not fit, or an image none of whose pixels counts.
     """
+    if np.shape(weights) != amounts.shape[:-1]:
+        raise ValueError(f"weights {np.shape(weights)} must have one number for each pixel of {amounts.shape}.")
+    total = weights.sum(axis=(1, 2))
+    if not np.all(total > 0):
+        raise ValueError(f"Of image {np.flatnonzero(~(total > 0))[0]} no pixel counts: is its mask empty?")
     winner = 1 + amounts.argmax(axis=-1)  # (B, H, W)
-    return (weights * winner).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+    return (weights * winner).sum(axis=(1, 2)) / total
 
 
 def winners(model, images, masks, amounts=contributions, batch_size=256):
     """`mean_winner` of each focal block over the pixels that each mask covers: a dict, block name → (N,).
 
-    `masks` are (N, H, W) bool, in picture pixels; `amounts` is a function `BlockTrace` → (B, h, w, L + 1).
+    Args:
+        model: with focal modulation.
+        images: (N, H, W, channels), as the model takes them.
+        masks: (N, H, W) bool, in picture pixels.
+        amounts: a function `BlockTrace` → (B, h, w, L + 1).
+        batch_size: images at a time.
+
+    Raises:
+        ValueError: not one mask for each image, or an empty one.
     """
     if len(images) != len(masks):
         raise ValueError(f"One mask is needed for each image, but got {len(masks)} masks for {len(images)} images.")
-    found, geometry = {}, map_geometry(model)
+    found = {}
+    geometry = map_geometry(model)
     for batch, there in zip(batched(images, batch_size), batched(masks, batch_size), strict=True):
         for trace in run_traced(model, batch)[1]:
             weights = covered(there, geometry[trace.name], trace.gates.shape[1:3])
@@ -41,16 +60,21 @@ def winners(model, images, masks, amounts=contributions, batch_size=256):
 
 
 def share_inside(energy, inside):
-    """Share of each map's energy (B, h, w) that lies `inside` a box, and what a flat map would have there: 2 × (B,).
+    """Share of each map's energy that lies inside a box, and what a flat map would have there: 2 × (B,).
 
-    Negative energy, none at all, or another shape than that of `inside` (from `inside_box`) raises ValueError.
+    Args:
+        energy: (B, h, w).
+        inside: (B, h, w), from `inside_box`.
+
+    Raises:
+        ValueError: shapes that differ, energy that is negative or not finite, or a map without any.
     """
     energy = np.asarray(energy, float)
     if energy.shape != np.shape(inside):
         raise ValueError(f"energy {energy.shape} and inside {np.shape(inside)} must have the same shape.")
     total = energy.sum(axis=(1, 2))
-    if energy.min() < 0 or total.min() <= 0:
-        raise ValueError("Energy must not be negative, and every map must have some.")
+    if not (np.isfinite(energy).all() and energy.min() >= 0 and total.min() > 0):
+        raise ValueError("Energy must be finite and not negative, and every map must have some.")
     return (energy * inside).sum(axis=(1, 2)) / total, np.mean(inside, axis=(1, 2))
 
 
@@ -66,28 +90,53 @@ def modulator_energy(model, images, batch_size=256):
 def input_gradient(model, images, labels):
     """∂ logit of the label / ∂ pixel, for each image of one batch (Simonyan et al. 2014): a NumPy array like `images`.
 
-    `labels` are (B,) class numbers of the model; anything else raises ValueError.
+    Args:
+        model: with one output, logits (B, classes).
+        images: (B, H, W, channels), as the model takes them.
+        labels: (B,) class numbers of the model.
+
+    Raises:
+        ValueError: anything else, or images that are not a batch.
     """
-    images, labels = np.asarray(images, "float32"), np.asarray(labels)
-    classes = model.output_shape[-1]
-    if labels.shape != images.shape[:1] or labels.min() < 0 or labels.max() >= classes:
+    images = ops.convert_to_numpy(as_batch(images)).astype("float32")
+    labels = np.asarray(labels)
+    output = model(images[:1], training=False)
+    if keras.tree.is_nested(output) or len(output.shape) != 2:
+        shapes = [tuple(part.shape) for part in keras.tree.flatten(output)]
+        raise ValueError(f"One output of logits (B, classes) is needed, but model {model.name!r} gives {shapes}.")
+    classes = output.shape[-1]
+    whole = labels.dtype.kind in "iu" and labels.shape == images.shape[:1]
+    if not whole or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"One label from 0 to {classes - 1} is needed for each of {len(images)} images.")
-    chosen = np.eye(classes, dtype="float32")[labels]  # (B, classes)
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
+    return GRADIENTS[keras.backend.backend()](model, images, np.eye(classes, dtype="float32")[labels])
 
-        x = tf.constant(images)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x)
-            total = tf.reduce_sum(model(x, training=False) * chosen)
-        return tape.gradient(total, x).numpy()
-    if backend == "torch":
-        import torch
 
-        x = ops.convert_to_tensor(images).detach().requires_grad_()
-        total = ops.sum(model(x, training=False) * ops.convert_to_tensor(chosen))
-        return ops.convert_to_numpy(torch.autograd.grad(total, x)[0])
+def _tensorflow_gradient(model, images, chosen):
+    """∂ sum(output · chosen) / ∂ images, `chosen` (B, classes)."""
+    import tensorflow as tf
+
+    x = tf.constant(images)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(model(x, training=False) * chosen)
+    return tape.gradient(total, x).numpy()
+
+
+def _torch_gradient(model, images, chosen):
+    """∂ sum(output · chosen) / ∂ images, `chosen` (B, classes)."""
+    import torch
+
+    x = ops.convert_to_tensor(images).detach().requires_grad_()
+    total = ops.sum(model(x, training=False) * ops.convert_to_tensor(chosen))
+    return ops.convert_to_numpy(torch.autograd.grad(total, x)[0])
+
+
+def _jax_gradient(model, images, chosen):
+    """∂ sum(output · chosen) / ∂ images, `chosen` (B, classes)."""
     import jax
 
-    return np.asarray(jax.grad(lambda x: ops.sum(model(x, training=False) * chosen))(ops.convert_to_tensor(images)))
+    gradient = jax.grad(lambda x: ops.sum(model(x, training=False) * chosen))
+    return np.asarray(gradient(ops.convert_to_tensor(images)))
+
+
+GRADIENTS = {"tensorflow": _tensorflow_gradient, "torch": _torch_gradient, "jax": _jax_gradient}

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from focal_utils.errors import check_at_least
+
 
 def predict(model, images, batch_size=256):
     """What a model says of images, as NumPy arrays: logits (N, classes) of a classifier.
@@ -13,8 +15,9 @@ def predict(model, images, batch_size=256):
         batch_size: images at a time.
 
     Raises:
-        ValueError: no images.
+        ValueError: no images, or no batch size.
     """
+    check_at_least(batch_size=(batch_size, 1))
     if len(images) == 0:
         raise ValueError(f"predict got no images, shape {np.shape(images)}: give at least one.")
     batches = [

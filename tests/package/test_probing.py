@@ -263,3 +263,62 @@ def test_the_tool_compares_maps_with_a_flat_one(model, images):
         assert np.all((ratio > 0) & (ratio <= most)) and np.all(fixed <= most), name
     everywhere = measure_gates.ratios(model, images, np.tile([-8, -8, 24, 24], (6, 1)))
     assert all(np.allclose(ratio, 1) for ratio, *_ in everywhere.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "widths"),
+    [
+        ({}, ["level 1", "level 2", "global"], [3, 7]),
+        ({"context": "parallel"}, ["level 1", "level 2", "global"], [3, 5]),
+        ({"context": "top"}, ["last level"], [7]),
+        ({"global_context": False}, ["level 1", "level 2"], [3, 7]),
+    ],
+)
+def test_each_kind_of_context_has_a_name_for_each_gate(options, names, widths):
+    network = fu.FocalNet((8, 8, 3), 2, embed_dim=4, depths=(1,), patch_size=2, **options)
+    (block,) = tracing.modulations(network)
+    assert tracing.gate_names(network) == {FIRST: names}
+    assert fu.trace(network, np.ones((1, 8, 8, 3)))[0].gates.shape[-1] == len(names)
+    assert tracing.level_widths(block.contextualize) == widths
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda model, images: tracing.switch_off(model, {FIRST: 1}), r"One gate: \[1\]"),
+        (lambda model, images: tracing.gate_means(model, images[:0]), "no images"),
+        (lambda model, images: tracing.gate_means(model, images, batch_size=-1), "batch_size=-1"),
+        (lambda model, images: tracing.edited_logits(model, images, batch_size=0), "batch_size=0"),
+        (lambda model, images: tracing.winners(model, images, np.zeros((6, 16, 16), bool)), "is its mask empty"),
+        (lambda model, images: tracing.winners(model, images, np.ones((6, 16), bool)), r"\(B, H, W\) is needed"),
+        (lambda model, images: tracing.input_gradient(model, images, np.eye(6)), "One label from 0 to 4"),
+        (lambda model, images: tracing.input_gradient(model, images, np.zeros(6)), "One label from 0 to 4"),
+        (lambda model, images: tracing.input_gradient(fu.feature_maps(model), images, [0] * 6), "One output of logits"),
+        (lambda model, images: tracing.inside_box([[0, 0, np.nan, 4]], (1, 0), (4, 4)), "x1 < x2"),
+        (lambda model, images: tracing.inside_box([0, 0, 4, 4], (1, 0), (4, 4)), r"\(B, 4\) is needed"),
+        (lambda model, images: tracing.share_inside(np.full((1, 2, 2), np.nan), np.ones((1, 2, 2))), "must be finite"),
+        (lambda model, images: tracing.freeze_gates(model, {FIRST: [0]}, {FIRST: [np.nan] * 3}), "not all finite"),
+    ],
+)
+def test_what_would_give_nonsense_is_refused_in_words(model, images, call, reason):
+    with pytest.raises(ValueError, match=reason):
+        call(model, images)
+
+
+def test_a_place_is_a_dict(model):
+    with pytest.raises(TypeError, match="everywhere.model."):
+        tracing.switch_off(model, [FIRST])
+
+
+def test_the_gradient_of_a_subclassed_model():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.block = fu.FocalBlock(3)
+            self.head = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.head(keras.ops.mean(self.block(x), axis=(1, 2)))
+
+    gradient = tracing.input_gradient(Subclassed(), np.ones((2, 8, 8, 3), "uint8"), np.array([0, 1], "uint8"))
+    assert gradient.shape == (2, 8, 8, 3) and np.isfinite(gradient).all() and gradient.any()
