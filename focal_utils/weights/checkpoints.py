@@ -135,14 +135,10 @@ def find_weights(dictionaries, tables, source):
     known = {(family, ""): {row.theirs for row in rows} for family, rows in tables.items()}
     # transformers' FocalNetModel is saved without the first part of its names.
     known["transformers", "focalnet."] = {name.removeprefix("focalnet.") for name in known["transformers", ""]}
-    counts = Counter(
-        (where, prefix, family, added)
-        for where, tensors in dictionaries.items()
-        for name in tensors
-        for prefix in beginnings(name)
-        for (family, added), names in known.items()
-        if name.removeprefix(prefix) in names
-    )
+    counts = Counter()
+    for where, tensors in dictionaries.items():
+        for name in tensors:
+            counts.update((where, *way) for way in ways_to_read(name, known))
     if not counts:
         names = [name for tensors in dictionaries.values() for name in tensors]
         some = f"{', '.join(names[:3])} …" if names else "nothing"
@@ -167,6 +163,14 @@ def find_weights(dictionaries, tables, source):
     if where:
         source = f"{where!r} in {source}"
     return Found(source, family, inside, others, where, prefix)
+
+
+def ways_to_read(name, known):
+    """The prefixes and families, (prefix, family, what the family adds), that make a name that of a weight."""
+    for prefix in beginnings(name):
+        for (family, added), names in known.items():
+            if name.removeprefix(prefix) in names:
+                yield prefix, family, added
 
 
 def beginnings(name):

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from focal_utils.weights.names import TOP, keras_shape
+from focal_utils.weights.names import FAMILIES, TOP, keras_shape
 
 BLOCK = re.compile(r"(?:layers|stages)\.(\d+)\.(?:blocks|layers)\.(\d+)\.")
 
@@ -38,16 +38,18 @@ def facts_of(shapes, family):
         shape = shapes.get(f"{part}.weight")
         return shape if shape is not None and len(shape) == rank else (None,) * rank
 
-    stem, head = (TOP[part][("official", "timm", "transformers").index(family)] for part in ("stem/proj", "head"))
-    stem_kernel, _, channels, embed_dim = shape_of(stem, 4)
-    depths, kernels, mlp_ratio = {}, {}, None
+    column = FAMILIES.index(family)
+    stem_kernel, _, channels, embed_dim = shape_of(TOP["stem/proj"][column], 4)
+    _, classes = shape_of(TOP["head"][column], 2)
+    depths = {}
+    kernels = {}
+    mlp_ratio = None
     for name, shape in shapes.items():
         if match := BLOCK.search(name):
-            stage, block = int(match[1]), int(match[2])
-            depths[stage] = max(depths.get(stage, 0), block + 1)
+            stage = int(match[1])
+            depths[stage] = max(depths.get(stage, 0), int(match[2]) + 1)
         if match := LEVEL.search(name):
-            stage, level = int(match[1]), int(match[3])
-            kernels.setdefault(stage, {})[level] = shape[0] if shape else None
+            kernels.setdefault(int(match[1]), {})[int(match[3])] = shape[0] if shape else None
         if mlp_ratio is None and name.endswith("mlp.fc1.weight") and shape:
             mlp_ratio = shape[1] / shape[0]
     return Facts(
@@ -55,14 +57,19 @@ def facts_of(shapes, family):
         channels=channels,
         embed_dim=embed_dim,
         stem_kernel=stem_kernel,
-        depths=tuple(depths[stage] for stage in sorted(depths)),
-        kernels=tuple(tuple(kernels[stage][level] for level in sorted(kernels[stage])) for stage in sorted(kernels)),
+        depths=in_order(depths),
+        kernels=tuple(in_order(kernels[stage]) for stage in sorted(kernels)),
         mlp_ratio=mlp_ratio,
         layer_scale=any_has("gamma_1", "ls1.gamma"),
         post_norm=any_has("norm1_post."),
         modulation_norm=any_has("modulation.ln.", "modulation.norm.", "modulation.layernorm."),
-        classes=shape_of(head, 2)[1],
+        classes=classes,
     )
+
+
+def in_order(numbered):
+    """The values of a dict, number → value, as a tuple in the order of the numbers."""
+    return tuple(numbered[number] for number in sorted(numbered))
 
 
 def causes(there, here):
@@ -72,8 +79,8 @@ def causes(there, here):
     found = []
 
     def differ(fact):
-        one, other = getattr(there, fact), getattr(here, fact)
-        return one is not None and other is not None and one != other
+        both = (getattr(there, fact), getattr(here, fact))
+        return None not in both and both[0] != both[1]
 
     if differ("embed_dim"):
         found.append(f"another width, so another variant: {there.embed_dim} channels there, {here.embed_dim} here")

@@ -1,5 +1,8 @@
 """The trained networks that the project ships."""
 
+import zipfile
+from contextlib import contextmanager
+
 import keras
 
 from focal_utils.errors import damaged
@@ -9,16 +12,21 @@ SHIPPED = "weights/*.keras"
 
 
 def load_trained(name=None):
-    """A trained network that the project ships, as a `keras.Model`: `load_trained("gtsrb")`.
+    """A trained network that the project ships, as a `keras.Model`.
 
-    It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes).
+    It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes). It
+    computes in the precision that it was trained in, float32, whatever Keras' global dtype policy says.
 
     Args:
         name: of the network. Without one, the names of all that are shipped are returned, as a list.
 
     Raises:
         ValueError: an unknown name; the message lists the known ones.
-        DamagedData: the file is cut short or damaged; the message names it.
+        DamagedData: the file is cut short or damaged, or a checksum in it is wrong; the message names it.
+
+    Example:
+        >>> network = fu.load_trained("gtsrb")
+        >>> fu.predict(network, images).argmax(-1)
     """
     shipped = {path.stem: path for path in sorted(data_folder().glob(SHIPPED))}
     if name is None:
@@ -27,6 +35,22 @@ def load_trained(name=None):
         raise ValueError(f"No trained network is called {name!r}. Shipped are: {', '.join(shipped) or 'none'}.")
     path = shipped[name]
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with zipfile.ZipFile(path) as file:
+            wrong = file.testzip()
+        if wrong is not None:
+            raise zipfile.BadZipFile(f"the checksum of {wrong} is wrong")
+        with policy("float32"):
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise damaged(path, error) from error
+
+
+@contextmanager
+def policy(name):
+    """Another global dtype policy for as long as the block lasts."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from focal_utils.errors import DamagedData
+from focal_utils.layers import FocalBlock
 from focal_utils.machine import jit_here
 from focal_utils.models import FocalNet
 from focal_utils.weights import load_trained, load_weights
@@ -158,3 +159,156 @@ def test_a_network_that_brings_code_is_refused(shipped):
     keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs)).save(shipped[1])
     with pytest.raises(DamagedData, match=re.escape(str(shipped[1]))):
         load_trained("signs")
+
+
+@pytest.mark.parametrize("name", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_a_shipped_network_keeps_its_precision_under_any_global_policy(name, shipped):
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype="uint8")
+    expected = keras.ops.convert_to_numpy(load_trained("signs")(images))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        model = load_trained("signs")
+        assert keras.config.dtype_policy().name == name
+        got = keras.ops.convert_to_numpy(model(images))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert got.dtype == "float32" and np.array_equal(got, expected)
+
+
+def test_a_flipped_bit_in_a_shipped_network_is_found_by_its_checksums(shipped):
+    data = shipped[1].read_bytes()
+    right = shipped[0].get_weights()
+    rng = np.random.default_rng(0)
+    found = 0
+    for position in rng.integers(0, len(data), 12):
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        shipped[1].write_bytes(flipped)
+        try:
+            assert same(load_trained("signs").get_weights(), right)
+        except DamagedData:
+            found += 1
+    assert found > 6
+
+
+@keras.saving.register_keras_serializable("tests")
+class Own(keras.Model):
+    """A model of layers of its own, with a focal block among them."""
+
+    def __init__(self, dim=6, **options):
+        super().__init__(**options)
+        self.stem = keras.layers.Conv2D(dim, 3)
+        self.block = FocalBlock(dim)
+        self.head = keras.layers.Dense(3)
+
+    def call(self, images):
+        return self.head(self.block(self.stem(images)))
+
+
+def called(dim=6):
+    model = Own(dim)
+    model(np.zeros((1, 8, 8, 3), "float32"))
+    return model
+
+
+def test_weights_of_a_model_of_layers_of_its_own(tmp_path):
+    model, other = called(), called()
+    path = tmp_path / "own.weights.h5"
+    model.save_weights(path)
+    load_weights(other, path)
+    assert same(model.get_weights(), other.get_weights())
+    refused(called(8), path, ValueError, "another architecture", "(3, 3, 3, 8)", "(3, 3, 3, 6)")
+    with pytest.raises(ValueError, match="has no weights yet.*call it once"):
+        load_weights(Own(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(other, path, DamagedData, "cut short or damaged")
+
+
+def test_weights_of_other_kinds_of_models(tmp_path):
+    def build():
+        left, right = keras.Input((4,)), keras.Input((4,))
+        inner = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=1)])
+        return keras.Model([left, right], [inner(left - right), keras.layers.BatchNormalization()(right)])
+
+    model, other = build(), build()
+    path = tmp_path / "two.weights.h5"
+    model.save_weights(path)
+    load_weights(other, path)
+    assert same(model.get_weights(), other.get_weights())
+
+
+def datasets(path):
+    with h5py.File(path, "r") as file:
+        keys = []
+        file.visititems(lambda key, item: keys.append(key) if isinstance(item, h5py.Dataset) else None)
+    return sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "word"),
+    [
+        (lambda value: np.full_like(value, np.nan), DamagedData, "holds NaN or infinite"),
+        (lambda value: np.full_like(value, np.inf), DamagedData, "holds NaN or infinite"),
+        (lambda value: value.astype(complex), ValueError, "of complex128"),
+        (lambda value: value.astype("int8"), ValueError, "of int8"),
+        (lambda value: value > 0, ValueError, "of bool"),
+        (lambda value: np.full(value.shape, b"text"), ValueError, "of |S4"),
+    ],
+    ids=["NaN", "infinite", "complex", "int8", "bool", "text"],
+)
+@pytest.mark.parametrize("which", [0, -1])
+def test_what_is_no_weight_is_refused(which, change, error, word, tmp_path):
+    model, path = saved(tmp_path)
+    key = datasets(path)[which]
+    with h5py.File(path, "r+") as file:
+        value = change(file[key][()])
+        del file[key]
+        file[key] = value
+    refused(model, path, error, word)
+
+
+def test_weights_of_another_precision_are_taken(tmp_path):
+    for there, here in (
+        ("float64", "float32"),
+        ("float16", "float32"),
+        ("bfloat16", "float32"),
+        ("float32", "float64"),
+    ):
+        model, path = saved(tmp_path, dtype=there)
+        other = small(dtype=here)
+        load_weights(other, path)
+        for got, expected in zip(other.get_weights(), model.get_weights(), strict=True):
+            assert np.array_equal(got.astype("float32"), expected.astype("float32"))
+
+
+def test_a_flipped_bit_in_a_weights_file_changes_all_or_nothing(tmp_path):
+    """The format has no checksums: what is seen is refused, and what is not is one number, whole."""
+    model, path = saved(tmp_path)
+    data, right = path.read_bytes(), model.get_weights()
+    other = [weight + 1 for weight in right]
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(data), 20):
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        model.set_weights(other)
+        try:
+            load_weights(model, path)
+        except ValueError:  # DamagedData is one
+            assert same(model.get_weights(), other)
+        else:
+            wrong = [np.count_nonzero(a != b) for a, b in zip(model.get_weights(), right, strict=True)]
+            assert sum(wrong) <= 1
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a.weights.h5"]])
+def test_what_is_no_path_or_no_model_is_refused(path, tmp_path):
+    with pytest.raises(TypeError, match="give the path of a weights file"):
+        load_weights(small(), path)
+    with pytest.raises(TypeError, match="give the keras.Model"):
+        load_weights(path, tmp_path / "a.weights.h5")
+    folder = tmp_path / "a.weights.h5"
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        load_weights(small(), folder)
