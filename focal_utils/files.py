@@ -16,6 +16,7 @@ import urllib.request
 import zipfile
 import zlib
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 
@@ -274,8 +275,12 @@ class OpenFolder:
     def __exit__(self, *error):
         return None
 
-    def namelist(self):
+    @cached_property
+    def names(self):
         return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()]
+
+    def namelist(self):
+        return self.names
 
     def getinfo(self, name):
         if not (self.path / name).is_file():

@@ -6,14 +6,17 @@ Neural Networks 32, doi 10.1016/j.neunet.2012.02.016.
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from focal_utils.data.resizing import resize_bilinear
 from focal_utils.errors import DamagedData
-from focal_utils.files import open_archive, read_member
+from focal_utils.files import OpenFolder, open_archive, read_member, reading
 
 ADDRESS = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 
@@ -23,6 +26,12 @@ ARCHIVES = {
     "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
     "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
 }
+
+TEST_ARCHIVES = ("GTSRB_Final_Test_Images.zip", "GTSRB_Final_Test_GT.zip")
+
+FIXED_ARCHIVE = "GTSRB-Training_fixed.zip"
+
+KAGGLE_ARCHIVES = ("gtsrb-german-traffic-sign.zip", "archive.zip")  # as its command and its page name the download
 
 # Name, number of training images, number of test images: the official split, in the order of the class ids.
 GTSRB_TABLE = (
@@ -77,16 +86,30 @@ TRAIN_COUNTS = tuple(row[1] for row in GTSRB_TABLE)
 
 TEST_COUNTS = tuple(row[2] for row in GTSRB_TABLE)
 
+# `GTSRB-Training_fixed.zip`, 26,640 of the 39,209, which torchvision and others train on: training images per class.
+FIXED_COUNTS = (
+    *(150, 1500, 1500, 960, 1320, 1260, 300, 960, 960, 990, 1350, 900, 1410, 1440, 540, 420, 300, 750, 810, 150, 240),
+    *(240, 270, 360, 180, 1020, 420, 180, 360, 180, 300, 540, 180, 480, 300, 810, 270, 150, 1380, 210, 240, 180, 180),
+)
+
 # What a mirror shows: class → class. Ten signs are their own mirror image, eight change with their partner; the mirror
 # image of any other is no sign.
-MIRRORED = {label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)}
+OWN_MIRROR_IMAGES = (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)
 
-for _left, _right in ((19, 20), (33, 34), (36, 37), (38, 39)):
-    MIRRORED |= {_left: _right, _right: _left}
+MIRROR_PAIRS = ((19, 20), (33, 34), (36, 37), (38, 39))
+
+MIRRORED = {
+    **{label: label for label in OWN_MIRROR_IMAGES},
+    **dict(MIRROR_PAIRS),
+    **{right: left for left, right in MIRROR_PAIRS},
+}
+
+LARGEST_TABLE = 16 << 20  # bytes of an annotation file; Kaggle's, the largest, has 2 million
+LARGEST_SIDE = 4096  # pixels of an image; the largest of GTSRB has 266
 
 
 def validation_mask(labels, tracks, fraction, seed):
-    """Choose whole tracks of every class for validation.
+    """Which images go to validation: whole tracks of every class.
 
     A track is a series of about 30 frames of one physical sign. Frames of one track are near-duplicates, so a track
     goes to one side as a whole.
@@ -100,8 +123,11 @@ def validation_mask(labels, tracks, fraction, seed):
 
     Returns:
         Boolean array of shape (N,), true for validation.
+
+    Raises:
+        ValueError: `fraction` is no share, or a class has a single track.
     """
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ValueError(f"validation is {fraction!r}, expected a share of the tracks between 0 and 1, such as 0.1.")
     chosen = []
     for label in np.unique(labels):
@@ -115,7 +141,7 @@ def validation_mask(labels, tracks, fraction, seed):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of an annotation file: a member of an image archive, and what is known about it."""
+    """One line of an annotation file: an image, and what is known about it."""
 
     where: str
     member: str
@@ -125,98 +151,245 @@ class Row:
     track: int = -1
 
 
-def read_official(training, test_images, test_labels, size, train_counts=TRAIN_COUNTS, test_counts=TEST_COUNTS):
-    """Read the official archives, without unpacking them.
+# What the archives hold, and what others have made of it: the folder of the training images, with a folder and an
+# annotation file for each class; that of the test images; and the test images' annotation file.
+FINAL = "GTSRB/Final_Training/Images/"
+FIXED = "GTSRB/Training/"
+TEST = "GTSRB/Final_Test/Images/"
+TEST_TABLE = "GT-final_test.csv"
+
+
+def read_official(training, test_images, test_labels, size, train_counts=None, test_counts=None):
+    """Read the official archives, without unpacking them, or the folders that they were unpacked to.
 
     Args:
-        training, test_images, test_labels: paths of the three archives.
+        training: path of the training archive, `GTSRB_Final_Training_Images.zip` or `GTSRB-Training_fixed.zip`, or of
+            a folder.
+        test_images: path of the archive of test images, or of a folder.
+        test_labels: path of the archive of their labels, or of a folder.
         size: height and width in pixels to resize the full frames to.
-        train_counts, test_counts: expected numbers of images per class.
+        train_counts: expected numbers of images per class; None for what the archive has that it says it is.
+        test_counts: likewise.
 
     Returns:
-        Dict with ``x_*``, ``y_*``, ``orig_size_*``, ``roi_*`` for train and test, and ``track_train``
-        (1000 × class + track).
+        Dict with `x_*`, `y_*`, `orig_size_*`, `roi_*` for train and test, and `track_train` (1000 × class + track).
 
     Raises:
-        DamagedData: an archive is damaged, a CSV row has no image, or the counts per class do not add up.
+        DamagedData: an archive is damaged, a CSV row has no image or is not right, or the counts per class do not add
+            up.
     """
-    with open_archive(training) as images, open_archive(test_images) as more, open_archive(test_labels) as labels:
+    with _opened(training) as images, _opened(test_images) as more, _opened(test_labels) as labels:
+        fixed = f"{FIXED}00000/GT-00000.csv" in images.namelist()
+        base = FIXED if fixed else FINAL
+        train_counts = train_counts or (FIXED_COUNTS if fixed else TRAIN_COUNTS)
         train_rows = []
         for label in range(len(train_counts)):
-            folder = f"GTSRB/Final_Training/Images/{label:05d}/"
-            train_rows += _rows(images, folder + f"GT-{label:05d}.csv", images, folder, label)
-        test_rows = _rows(labels, "GT-final_test.csv", more, "GTSRB/Final_Test/Images/")
+            folder = f"{base}{label:05d}/"
+            train_rows += _rows(images, f"{folder}GT-{label:05d}.csv", images, folder, label)
+        test_rows = _rows(labels, TEST_TABLE, more, TEST)
         _check_counts(training, train_rows, train_counts)
-        _check_counts(test_labels, test_rows, test_counts)
-        arrays = _arrays(images, train_rows, size, "train") | _arrays(more, test_rows, size, "test")
-    arrays["track_train"] = np.array([row.track for row in train_rows], np.int32)
-    return arrays
+        _check_counts(test_labels, test_rows, test_counts or TEST_COUNTS)
+        return {**_arrays(images, train_rows, size, "train"), **_arrays(more, test_rows, size, "test")}
 
 
-def _rows(archive, csv_name, images, folder, label=None):
+def read_kaggle(path, size):
+    """Read GTSRB as Kaggle lays it out: `Train/0` to `Train/42`, `Test`, `Train.csv` and `Test.csv`, zipped or not.
+
+    Its PNG files hold the pixels of the official PPM files. Without `Train.csv` the folders and names say the classes
+    and tracks, and there is no `roi_train`.
+
+    Args:
+        path: of the zip archive or the folder.
+        size: height and width in pixels to resize the full frames to.
+
+    Returns, Raises: as `read_official`.
+    """
+    with _opened(path) as place:
+        if "Train.csv" in place.namelist():
+            train_rows = _rows(place, "Train.csv", place, "")
+        else:
+            train_rows = _rows_by_name(place, PurePosixPath("Train"), len(TRAIN_COUNTS))
+        test_rows = _rows(place, "Test.csv", place, "")
+        _check_counts(path, train_rows, TRAIN_COUNTS)
+        _check_counts(path, test_rows, TEST_COUNTS)
+        return {**_arrays(place, train_rows, size, "train"), **_arrays(place, test_rows, size, "test")}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """GTSRB somewhere on this machine: what reads it, the paths that it takes, and whether it is Training_fixed."""
+
+    function: Callable
+    paths: tuple
+    fixed: bool = False
+
+    def read(self, size):
+        return self.function(*self.paths, size)
+
+
+def find_layouts(folder):
+    """GTSRB in a folder, or one or two folders below it, other than as the official archives or an `.npz`.
+
+    Kaggle's zip or folder; the official archives unpacked, as torchvision leaves them for instance; and
+    `GTSRB-Training_fixed.zip` beside the archives of the test images. A list of `Layout`, those of all training images
+    first.
+    """
+    below = [place for place in sorted(folder.glob("*")) if place.is_dir()]
+    places = [folder, *below, *(place for parent in below for place in sorted(parent.glob("*")) if place.is_dir())]
+    found = [Layout(read_kaggle, (path,)) for name in KAGGLE_ARCHIVES if _is_kaggle(path := folder / name)]
+    for place in places:
+        if (place / "Test.csv").is_file() and (place / "Train").is_dir():
+            found.append(Layout(read_kaggle, (place,)))
+        if (place / TEST).is_dir() and (place / TEST_TABLE).is_file():
+            if (place / FINAL).is_dir():
+                found.append(Layout(read_official, (place,) * 3))
+            elif (place / FIXED).is_dir():
+                found.append(Layout(read_official, (place,) * 3, fixed=True))
+        archives = tuple(place / name for name in (FIXED_ARCHIVE, *TEST_ARCHIVES))
+        if all(archive.is_file() for archive in archives):
+            found.append(Layout(read_official, archives, fixed=True))
+    return sorted(found, key=lambda layout: layout.fixed)
+
+
+def _is_kaggle(path):
+    if not path.is_file():
+        return False
+    with open_archive(path) as archive:
+        return "Test.csv" in archive.namelist()
+
+
+def _opened(path):
+    return OpenFolder(path) if Path(path).is_dir() else open_archive(path)
+
+
+def _rows(archive, table, images, folder, label=None):
+    """The rows of an annotation file of `archive`, whose images are members of `images` in `folder`.
+
+    Args:
+        archive: an archive or folder. table: name of the file in it, CSV with semicolons, or commas (Kaggle's).
+        images: an archive or folder. folder: what stands before the names of its images.
+        label: the class that all rows must have; None for the test images, of all classes.
+    """
     members = set(images.namelist())
-    try:
-        lines = read_member(archive, csv_name).decode("utf-8-sig").splitlines()
-    except KeyError:
-        raise DamagedData(f"{archive.filename} has no {csv_name}: this is not the official archive.") from None
+    first_row = {}
     rows = []
-    for number, line in enumerate(csv.DictReader(lines, delimiter=";"), start=2):
-        where = f"{archive.filename}, {csv_name}, row {number}"
-        try:
-            name = line["Filename"]
-            row = Row(
-                where,
-                folder + name,
-                (int(line["Width"]), int(line["Height"])),
-                tuple(int(line["Roi." + corner]) for corner in ("X1", "Y1", "X2", "Y2")),
-                int(line["ClassId"]),
-                -1 if label is None else 1000 * label + int(name.split("_")[0]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedData(
-                f"{where}: expected Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId, got {line} ({error!r})."
-            ) from error
+    for number, line in enumerate(_lines(archive, table), start=2):
+        where = f"{archive.filename}, {table}, row {number}"
+        row = _row(where, line, folder)
         if row.member not in members:
             raise DamagedData(f"{where}: its image {row.member} is not in {images.filename}.")
+        if row.member in first_row:
+            raise DamagedData(f"{where}: its image {row.member} stands in row {first_row[row.member]} too.")
         if label is not None and row.label != label:
             raise DamagedData(f"{where}: ClassId is {row.label}, expected {label}.")
+        first_row[row.member] = number
         rows.append(row)
     return rows
 
 
+def _lines(archive, table):
+    """The lines of an annotation file, each a dict from column to text."""
+    try:
+        data = read_member(archive, table, LARGEST_TABLE)
+    except KeyError:
+        raise DamagedData(f"{archive.filename} has no {table}: this is not the official archive.") from None
+    where = f"{archive.filename}: {table}"
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DamagedData(f"{where} is no UTF-8 text ({error.reason}): save it as UTF-8, or get it again.") from error
+    delimiter = ";" if lines and ";" in lines[0] else ","
+    with reading(where):
+        return list(csv.DictReader(lines, delimiter=delimiter))
+
+
+def _row(where, line, folder):
+    try:
+        member = folder + (line.get("Path") or line["Filename"])
+        row = Row(
+            where,
+            member,
+            size=(int(line["Width"]), int(line["Height"])),
+            roi=tuple(int(line["Roi." + corner]) for corner in ("X1", "Y1", "X2", "Y2")),
+            label=int(line["ClassId"]),
+            track=_track(member, int(line["ClassId"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedData(
+            f"{where}: expected Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId, got {line} ({error!r})."
+        ) from error
+    left, top, right, bottom = row.roi
+    width, height = row.size
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise DamagedData(f"{where}: its box {row.roi} does not lie in its picture of {width}×{height} pixels.")
+    return row
+
+
+def _track(member, label):
+    """The track of an image `…/00002_00029.ppm`, or Kaggle's `…/00020_00002_00029.png`; −1 where the name has none."""
+    numbers = PurePosixPath(member).stem.split("_")
+    return 1000 * label + int(numbers[-2]) if len(numbers) > 1 else -1
+
+
+def _rows_by_name(place, base, classes):
+    """Rows for the images in folders named by their class, of which no table says more."""
+    rows = []
+    for member in sorted(place.namelist()):
+        path = PurePosixPath(member)
+        label = path.parent.name
+        if path.parent.parent == base and label.isdecimal() and path.suffix.lower() == ".png":
+            where = f"{place.filename}, {member}"
+            if int(label) >= classes or len(path.stem.split("_")) < 2:
+                raise DamagedData(f"{where}: expected a class below {classes}, and class_track_frame.png.")
+            rows.append(Row(where, member, None, None, int(label), _track(member, int(label))))
+    return rows
+
+
 def _check_counts(path, rows, expected):
+    strange = next((row.label for row in rows if not 0 <= row.label < len(expected)), None)
+    if strange is not None:
+        raise DamagedData(f"{path}: ClassId {strange} occurs, expected 0 to {len(expected) - 1}.")
     counts = np.bincount([row.label for row in rows], minlength=len(expected))
-    if len(counts) > len(expected):
-        raise DamagedData(f"{path}: ClassId {len(counts) - 1} occurs, expected 0 to {len(expected) - 1}.")
     wrong = [
         f"class {label} ({GTSRB_CLASSES[label]}) has {count:,} images, expected {right:,}"
         for label, (count, right) in enumerate(zip(counts, expected, strict=True))
         if count != right
     ]
     if wrong:
-        raise DamagedData(
-            f"{path}: the counts per class do not add up: {'; '.join(wrong[:3])}"
-            f"{f'; and {len(wrong) - 3} more classes' if len(wrong) > 3 else ''}."
-        )
+        more = f"; and {len(wrong) - 3} more classes" if len(wrong) > 3 else ""
+        raise DamagedData(f"{path}: the counts per class do not add up: {'; '.join(wrong[:3])}{more}.")
 
 
 def _arrays(archive, rows, size, part):
     from rich.progress import track
 
     images = np.empty((len(rows), size, size, 3), np.uint8)
+    sizes = np.empty((len(rows), 2), np.int16)
     for place, row in enumerate(track(rows, f"Reading {len(rows):,} GTSRB {part} images")):
-        data = read_member(archive, row.member)
-        try:
-            with Image.open(io.BytesIO(data)) as picture:
-                image = np.asarray(picture.convert("RGB"))
-        except (OSError, ValueError) as error:
-            raise DamagedData(f"{archive.filename}: {row.member} is not a readable image ({error}).") from error
-        if image.shape[1::-1] != row.size:
-            raise DamagedData(f"{row.where}: width and height are {row.size}, but the image has {image.shape[1::-1]}.")
+        image = _picture(archive, row)
+        sizes[place] = image.shape[1::-1]
         images[place] = resize_bilinear(image, size)
-    return {
+    arrays = {
         f"x_{part}": images,
         f"y_{part}": np.array([row.label for row in rows], np.uint8),
-        f"orig_size_{part}": np.array([row.size for row in rows], np.int16),
-        f"roi_{part}": np.array([row.roi for row in rows], np.int16),
+        f"orig_size_{part}": sizes,
     }
+    if all(row.roi for row in rows):
+        arrays[f"roi_{part}"] = np.array([row.roi for row in rows], np.int16)
+    if part == "train":
+        arrays["track_train"] = np.array([row.track for row in rows], np.int32)
+    return arrays
+
+
+def _picture(archive, row):
+    """The image of a row, (height, width, 3) uint8; it is decoded only if it is as large as the row says."""
+    data = read_member(archive, row.member)
+    with reading(f"{archive.filename}: {row.member}"), Image.open(io.BytesIO(data)) as picture:
+        if row.size not in (None, picture.size):
+            raise DamagedData(f"{row.where}: width and height are {row.size}, but the image has {picture.size}.")
+        if max(picture.size) > LARGEST_SIDE or picture.mode.startswith(("I", "F")):
+            raise DamagedData(
+                f"{row.where}: the image has {picture.width}×{picture.height} pixels of mode {picture.mode}, expected "
+                f"RGB and at most {LARGEST_SIDE} pixels a side."
+            )
+        return np.asarray(picture.convert("RGB"))

@@ -116,6 +116,26 @@ class ImageSet:
                     changes[f"{kind}_{part}"] = known[chosen]
         return replace(self, **changes)
 
+    def hold_out(self, rows):
+        """The set with some training rows moved to validation, all that is known of them included.
+
+        Args:
+            rows: mask (N,) of the training images, true for validation.
+
+        Raises:
+            ValueError: the set has validation images already, or `rows` is no mask.
+        """
+        rows = np.asarray(rows)
+        if self.x_val is not None or rows.dtype != bool or rows.shape != self.y_train.shape:
+            raise ValueError(
+                f"rows of type {rows.dtype} and shape {rows.shape}: a mask of the {len(self.y_train):,} training "
+                "images of a set without validation is needed."
+            )
+        known = [kind for kind in KINDS if getattr(self, f"{kind}_train") is not None]
+        held_out = {f"{kind}_val": getattr(self, f"{kind}_train")[rows] for kind in known}
+        kept = {f"{kind}_train": getattr(self, f"{kind}_train")[~rows] for kind in known}
+        return replace(self, **kept, **held_out)
+
     def exchange(self, part, images, labels):
         """The set with other images and labels in one part; tracks, sizes and boxes of the old ones are dropped."""
         facts = {f"{kind}_{part}": None for kind in KINDS if hasattr(self, f"{kind}_{part}")}

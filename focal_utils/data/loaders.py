@@ -2,15 +2,25 @@
 
 import contextlib
 import warnings
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from focal_utils.data.arrays import read_npz, write_npz
-from focal_utils.data.gtsrb import ADDRESS, ARCHIVES, GTSRB_CLASSES, read_official, validation_mask
+from focal_utils.data.gtsrb import (
+    ADDRESS,
+    ARCHIVES,
+    FIXED_COUNTS,
+    GTSRB_CLASSES,
+    find_layouts,
+    read_official,
+    validation_mask,
+)
 from focal_utils.data.imageset import PARTS, ImageSet, as_images, as_labels
+from focal_utils.data.resizing import check_size
 from focal_utils.errors import DamagedData, DataNotFound
-from focal_utils.files import cache_folder, check_digest, data_folder, fetch, given_folder
+from focal_utils.files import cache_folder, check_digest, data_folder, fetch, given_folder, reading
 
 GTSRB_KEYS = (
     "x_train",
@@ -19,7 +29,6 @@ GTSRB_KEYS = (
     "y_test",
     "track_train",
     "orig_size_train",
-    "roi_train",
     "orig_size_test",
     "roi_test",
 )
@@ -37,14 +46,14 @@ BLOOD_CELLS = (
     "platelet",
 )
 
-_BREAST = ("malignant", "normal or benign")
+BREAST = ("malignant", "normal or benign")
 
 # Name, MD5 checksum of the official file and class names of the MedMNIST v3 sets known here.
 MEDMNIST = {
     "bloodmnist": ("7053d0359d879ad8a5505303e11de1dc", BLOOD_CELLS),
     "bloodmnist_64": ("2b94928a2ae4916078ca51e05b6b800b", BLOOD_CELLS),
-    "breastmnist": ("750601b1f35ba3300ea97c75c52ff8f6", _BREAST),
-    "breastmnist_64": ("742edef2a1fd1524b2efff4bd7ba9364", _BREAST),
+    "breastmnist": ("750601b1f35ba3300ea97c75c52ff8f6", BREAST),
+    "breastmnist_64": ("742edef2a1fd1524b2efff4bd7ba9364", BREAST),
     "pneumoniamnist": ("28209eda62fecd6e6a2d98b1501bb15f", ("normal", "pneumonia")),
 }
 
@@ -55,8 +64,10 @@ def load_gtsrb(size=32, validation=0.1, seed=0, download=True):
     The official 39,209 training images, split by track into training and validation, and the official 12,630 test
     images: the full frame (the sign with about 10 % border), resized with bilinear interpolation.
 
-    Looked for in this order: ``gtsrb_<size>.npz`` in the folder that ``FOCAL_DATA_DIR`` names, the cache folder, the
-    official archives in either folder, and their source on the internet (about 350 MB, once).
+    Looked for in this order: `gtsrb_<size>.npz` in the folder that `FOCAL_DATA_DIR` names, the cache folder, the
+    official archives in either folder, the same images as Kaggle lays them out or unpacked, and the official source on
+    the internet (about 350 MB, once). Where there is only `GTSRB-Training_fixed.zip`, as torchvision has it, its 26,640
+    training images are read, and the set says so in its name.
 
     Args:
         size: height and width in pixels.
@@ -65,78 +76,102 @@ def load_gtsrb(size=32, validation=0.1, seed=0, download=True):
         download: whether the official archives may be fetched.
 
     Returns:
-        An ``ImageSet``.
+        An `ImageSet`.
 
     Raises:
+        ValueError: `size` or `validation` is out of range.
         DataNotFound: the data is not here and cannot be had; the message names three ways out.
         DamagedData: a file is cut short or not what it should be.
+
+    Example:
+        >>> load_gtsrb()
+        <ImageSet GTSRB (official): 35,309 / 3,900 / 12,630 train / val / test, 32×32×3 uint8, 43 classes>
     """
-    if not 8 <= size <= 1024:
-        raise ValueError(f"size is {size!r}, expected 8 to 1024 pixels.")
-    arrays = _gtsrb_arrays(size, download)
-    held_out = validation_mask(arrays["y_train"], arrays["track_train"], validation, seed)
-    parts = {}
-    for part, rows in (("train", ~held_out), ("val", held_out)):
-        parts |= {
-            f"x_{part}": arrays["x_train"][rows],
-            f"y_{part}": arrays["y_train"][rows].astype(np.int64),
-            f"track_{part}": arrays["track_train"][rows],
-            f"size_{part}": arrays["orig_size_train"][rows],
-            f"roi_{part}": arrays["roi_train"][rows],
-        }
-    return ImageSet(
-        "GTSRB",
-        "official",
-        GTSRB_CLASSES,
-        x_test=arrays["x_test"],
-        y_test=arrays["y_test"].astype(np.int64),
-        size_test=arrays["orig_size_test"],
-        roi_test=arrays["roi_test"],
-        **parts,
-    )
+    check_size(size)
+    whole = _whole_gtsrb(int(size), download)
+    return whole.hold_out(validation_mask(whole.y_train, whole.track_train, validation, seed))
 
 
-def _gtsrb_arrays(size, download):
+def _whole_gtsrb(size, download):
+    """GTSRB before some of its training images become validation."""
     name = f"gtsrb_{size}.npz"
+    folders = [folder for folder in (given_folder(), cache_folder()) if folder and folder.is_dir()]
     given = given_folder()
     if given and (given / name).is_file():
         facts = (given / name).stat()
-        return _through_cache(
-            f"gtsrb_{size}_copy.npz", f"{facts.st_size} {facts.st_mtime_ns}", lambda: read_npz(given / name, GTSRB_KEYS)
-        )
+        read = partial(_read_packed, given / name, size)
+        origin = f"{facts.st_size} {facts.st_mtime_ns}"
+        return _through_cache(f"gtsrb_{size}_copy.npz", size, read, origin, given / name)
+    layouts = [layout for folder in folders for layout in find_layouts(folder)]
+    all_are_here = (cache_folder() / name).is_file() or all(_find(archive) for archive in ARCHIVES)
+    if layouts and not all_are_here:
+        layout = min(layouts, key=lambda layout: layout.fixed)
+        prefix = "gtsrb_fixed" if layout.fixed else "gtsrb"
+        origin = " ".join(str(path) for path in layout.paths) if layout.fixed else None
+        return _through_cache(f"{prefix}_{size}.npz", size, partial(layout.read, size), origin)
+    return _through_cache(name, size, partial(_read_archives, size, name, download))
 
-    wanted = f"the official archives or {name}" + (" (gtsrb_32.npz serves size=32 only)" if size != 32 else "")
+
+def _read_archives(size, name, download):
+    files = {archive: (ADDRESS + archive, md5) for archive, md5 in ARCHIVES.items()}
+    hint = " (gtsrb_32.npz serves size=32 only)" if size != 32 else ""
+    wanted = f"the official archives or {name}{hint}"
     instead = "render_signs(n) gives traffic signs without any data"
-    return _through_cache(
-        name,
-        None,
-        lambda: read_official(
-            *_obtain(
-                {archive: (ADDRESS + archive, md5) for archive, md5 in ARCHIVES.items()}, wanted, instead, download
-            ),
-            size,
-        ),
-    )
+    return read_official(*_obtain(files, wanted, instead, download), size)
 
 
-def _through_cache(name, origin, make):
-    """Return GTSRB's arrays from the cache, or make them and put them there.
+def _read_packed(path, size):
+    """The arrays of a `gtsrb_<size>.npz`; DamagedData for images of another size or type."""
+    arrays = read_npz(path, GTSRB_KEYS, optional=("roi_train", "origin"))
+    for part in ("train", "test"):
+        images = arrays[f"x_{part}"]
+        if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
+            raise DamagedData(
+                f"{path}: x_{part} has shape {images.shape} and type {images.dtype}, expected uint8 images "
+                f"({size}, {size}, 3). Delete the file and get it again."
+            )
+    return arrays
 
-    ``origin`` says what the cached arrays must have been made from; ``None`` accepts any.
+
+def _through_cache(name, size, read, origin=None, source="GTSRB"):
+    """GTSRB out of the cache, or what `read()` gives, which then is put there.
+
+    `origin` says what the cached arrays must have been made from; None accepts any. `source` is what messages call
+    that from which is read.
     """
     path = cache_folder() / name
     if path.is_file():
         try:
-            arrays = read_npz(path, GTSRB_KEYS)
-            if str(arrays.pop("origin", "")) == origin or origin is None:
-                return arrays
+            arrays = _read_packed(path, size)
+            if str(arrays.get("origin", "")) == origin or origin is None:
+                return _gtsrb_set(path, arrays)
         except DamagedData as error:
             warnings.warn(f"{error} It is not used, and made again.", stacklevel=4)
-    arrays = make()
-    with contextlib.suppress(OSError):
+    arrays = {key: values for key, values in read().items() if key != "origin"}
+    whole = _gtsrb_set(source, arrays)
+    with contextlib.suppress(OSError):  # without a cache it takes longer the next time
         path.parent.mkdir(parents=True, exist_ok=True)
         write_npz(path, origin=np.array(origin or "official archives"), **arrays)
-    return arrays
+    return whole
+
+
+def _gtsrb_set(path, arrays):
+    fixed = len(arrays["y_train"]) == sum(FIXED_COUNTS)
+    return _image_set(
+        path,
+        "GTSRB, Training_fixed" if fixed else "GTSRB",
+        "official",
+        GTSRB_CLASSES,
+        x_train=arrays["x_train"],
+        y_train=arrays["y_train"],
+        track_train=arrays["track_train"],
+        size_train=arrays["orig_size_train"],
+        roi_train=arrays.get("roi_train"),
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
+        size_test=arrays["orig_size_test"],
+        roi_test=arrays["roi_test"],
+    )
 
 
 def load_medmnist(name, download=True):
@@ -144,17 +179,17 @@ def load_medmnist(name, download=True):
 
     Args:
         name: "bloodmnist", "breastmnist" or "pneumoniamnist" (28 × 28), "bloodmnist_64" or "breastmnist_64".
-        download: whether the file may be fetched from Zenodo if it is neither in ``FOCAL_DATA_DIR`` nor in the cache.
+        download: whether the file may be fetched from Zenodo if it is neither in `FOCAL_DATA_DIR` nor in the cache.
 
     Returns:
-        An ``ImageSet``; grey images have one channel.
+        An `ImageSet`; grey images have one channel.
 
     Raises:
         ValueError: no such name.
         DataNotFound: the data is not here and cannot be had; the message names three ways out.
         DamagedData: the file is not the official one.
     """
-    if name not in MEDMNIST:
+    if not isinstance(name, str) or name not in MEDMNIST:
         raise ValueError(f"There is no MedMNIST set {name!r} here, expected one of {', '.join(MEDMNIST)}.")
     md5, class_names = MEDMNIST[name]
     file = f"{name}.npz"
@@ -174,7 +209,7 @@ def load_blood_cells():
     published BloodMNIST figures. Five images stand in both training and test.
 
     Returns:
-        An ``ImageSet`` with 11,965 / 1,710 / 3,417 images of 8 classes.
+        An `ImageSet` with 11,965 / 1,710 / 3,417 images of 8 classes.
 
     Raises:
         DataNotFound: the file is not here; the message names the ways out.
@@ -222,7 +257,7 @@ def _image_set(path, name, source, class_names, **parts):
 
 
 def load_photos():
-    """Load the freely licensed photographs in ``data/photos`` (credits: ``data/photos/CREDITS.md``).
+    """Load the freely licensed photographs in `data/photos` (credits: `data/photos/CREDITS.md`).
 
     Returns:
         Dict from name to uint8 array of shape (height, width, 3), in alphabetical order.
@@ -233,11 +268,8 @@ def load_photos():
     """
     photos = {}
     for path in sorted((data_folder() / "photos").glob("*.jpg")):
-        try:
-            with Image.open(path) as picture:
-                photos[path.stem] = np.asarray(picture.convert("RGB"))
-        except OSError as error:
-            raise DamagedData(f"{path} is not a readable image ({error}).") from error
+        with reading(path), Image.open(path) as picture:
+            photos[path.stem] = np.asarray(picture.convert("RGB"))
     if not photos:
         raise FileNotFoundError(f"{data_folder() / 'photos'} holds no .jpg file.")
     return photos
@@ -251,7 +283,7 @@ def _find(name):
 
 
 def _obtain(files, wanted, instead, download):
-    """Return the paths of checked files, found or fetched into the cache; ``files`` maps names to (url, md5)."""
+    """Return the paths of checked files, found or fetched into the cache; `files` maps names to (url, md5)."""
     paths = {name: _find(name) for name in files}
     for name, path in paths.items():
         if path:

@@ -1,14 +1,22 @@
 """Bilinear resizing that gives the same bytes as OpenCV's default, without OpenCV."""
 
+from numbers import Integral
+
 import numpy as np
+
+
+def check_size(size):
+    """Raise ValueError unless `size`, the side of images to be made, is a whole number from 8 to 1024."""
+    if isinstance(size, bool) or not isinstance(size, Integral) or not 8 <= size <= 1024:
+        raise ValueError(f"size is {size!r}, expected 8 to 1024 pixels, a whole number.")
 
 
 def resize_bilinear(image, size):
     """Resize an image to a square with bilinear interpolation, without antialiasing.
 
-    This follows the integer arithmetic of OpenCV's ``resize`` with ``INTER_LINEAR``: weights of 11 bits, pixel
-    centres at half-integers, and the mean of 2 × 2 pixels where both sides are halved exactly. On 258 original GTSRB
-    images of 25 to 243 pixels, resized to 32 × 32, every byte is the same.
+    This follows the integer arithmetic of OpenCV's `resize` with `INTER_LINEAR`: weights of 11 bits, pixel centres at
+    half-integers, and the mean of 2 × 2 pixels where both sides are halved exactly. On 258 original GTSRB images of 25
+    to 243 pixels, resized to 32 × 32, every byte is the same; Pillow's and Keras' bilinear filters give other bytes.
 
     Args:
         image: uint8 of shape (height, width, channels).
@@ -36,7 +44,8 @@ def resize_bilinear(image, size):
 
 def _taps(old, new):
     """For each new pixel, the old one before it and the share of the one after."""
-    centre = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)
+    scale = 1 / (new / old)  # not old / new: OpenCV divides twice, and so rounds twice, which moves some bytes
+    centre = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
     place = np.floor(centre).astype(np.int64)
     return place, (centre - place).astype(np.float32)
 

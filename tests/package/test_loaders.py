@@ -137,6 +137,36 @@ def test_blood_cells(given):
         load_blood_cells()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_images": np.zeros((12, 28, 28, 4), "uint8")}, r"train_images has shape \(12, 28, 28, 4\)"),
+        ({"test_images": np.zeros((5, 28, 28), "uint8")}, r"test_images has shape \(5, 28, 28\)"),
+        ({"val_images": np.zeros((4, 64, 64, 3), "uint8")}, r"val_images has shape \(4, 64, 64, 3\)"),
+        ({"train_images": np.zeros((12, 28, 28, 3), "float32")}, "train_images has shape .* and type float32"),
+        ({"train_images": np.zeros((0, 28, 28, 3), "uint8")}, r"train_images has shape \(0, 28, 28, 3\)"),
+        ({"train_labels": np.full((12, 1), 1.5)}, "train_labels hold 1.5"),
+        ({"train_labels": np.full((12, 1), np.nan)}, "train_labels hold nan"),
+        ({"val_labels": np.zeros((5, 1), "uint8")}, "val_labels are 5 for 4 images"),
+        ({"test_labels": np.zeros((5, 2), "uint8")}, r"test_labels have shape \(5, 2\), but there are 8 classes"),
+        ({"test_labels": np.array(["a"] * 5)}, "test_labels are of type <U1"),
+        ({"test_labels": np.int64(3)}, r"test_labels have shape \(\)"),
+    ],
+)
+def test_blood_cells_that_are_none(given, changes, message):
+    path = given / "bloodcells_pbc_28.npz"
+    np.savez(path, **{**medmnist_arrays((28, 28, 3), top=7), **changes})
+    with pytest.raises(DamagedData, match=message) as caught:
+        load_blood_cells()
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, 28, ["breastmnist"], "BreastMNIST"])
+def test_names_of_no_medmnist_set(name):
+    with pytest.raises(ValueError, match="no MedMNIST set .* here, expected one of bloodmnist, "):
+        load_medmnist(name)
+
+
 def test_photos():
     photos = load_photos()
     credits_text = (data_folder() / "photos" / "CREDITS.md").read_text(encoding="utf-8")
