@@ -6,6 +6,7 @@ Colours: viridis for amounts, a diverging map centred on zero for signed values;
 import base64
 import html
 import io
+import math
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +14,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from focal_utils.layers.focal import level_names
 
-SIGNED, AMOUNT = "RdBu_r", "viridis"
+SIGNED = "RdBu_r"
+AMOUNT = "viridis"
+MARKERS = "osD^vP"  # one for each series, so that colour alone says nothing
 
 
 def show(figure, alt, dpi=90):
@@ -51,7 +54,9 @@ def show_images(images, titles=None, columns=8, cell=1.3):
     """A contact sheet of images (N, H, W, 1 or 3), 0…255 or 0…1, with a title over each; a `Figure`."""
     images = np.asarray(images)
     columns = min(columns, len(images))
-    figure, axes = grid(-(-len(images) // columns), columns, (cell, cell + (0.25 if titles is not None else 0)))
+    rows = math.ceil(len(images) / columns)
+    title_height = 0.25 if titles is not None else 0
+    figure, axes = grid(rows, columns, (cell, cell + title_height))
     for ax in axes.flat[len(images) :]:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
@@ -64,7 +69,8 @@ def show_images(images, titles=None, columns=8, cell=1.3):
 def picture(ax, image, title=None):
     """Draw one image (H, W, 1 or 3), 0…255 or 0…1, on `ax`."""
     image = np.asarray(image)
-    image = image / 255 if image.max() > 1 else image
+    if image.dtype == np.uint8 or image.max() > 1:
+        image = image / 255
     ax.imshow(np.clip(image.squeeze(), 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     if title is not None:
         ax.set_title(title, fontsize=9)
@@ -162,7 +168,7 @@ def scaling(series, xlabel, ylabel, guides=()):
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     for i, (name, (sizes, amounts)) in enumerate(series.items()):
-        ax.plot(sizes, amounts, f"C{i}-" + "osD^vP"[i % 6], ms=5, label=name)
+        ax.plot(sizes, amounts, f"C{i}-" + MARKERS[i % len(MARKERS)], ms=5, label=name)
     first, amount = (values[0] for values in next(iter(series.values())))
     everything = np.concatenate([np.asarray(amounts, float) for _, amounts in series.values()])
     top = everything.max()
@@ -188,7 +194,7 @@ def seed_curves(panels, xlabel, ylabel):
     for ax, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for i, (name, (x, values)) in enumerate(series.items()):
             values = np.asarray(values)
-            ax.plot(x, values.mean(axis=0), f"C{i}-" + "osD^vP"[i % 6], ms=4, label=name)
+            ax.plot(x, values.mean(axis=0), f"C{i}-" + MARKERS[i % len(MARKERS)], ms=4, label=name)
             ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=f"C{i}", alpha=0.15, lw=0)
         ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
         ax.grid(alpha=0.3)

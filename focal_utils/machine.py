@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+from packaging.specifiers import SpecifierSet  # comes with Keras
+
 STDERR = 2  # the number of the file that C++ code writes its log to, whatever `sys.stderr` is
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports errors only, unless the user said otherwise
@@ -50,11 +52,6 @@ TESTED = {  # package: first version, first version that is too new
 }
 
 
-def as_numbers(text):
-    """A version such as "3.15.1" or "2.11.0+cu130" as a tuple of whole numbers, for comparing."""
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in text.split("+")[0].split(".")[:3])
-
-
 def accelerators(*kinds):
     """The GPUs and TPUs that the backend sees, or those of the given kinds, "gpu" or "tpu": a list of names."""
     kinds = kinds or ("gpu", "tpu")
@@ -86,19 +83,26 @@ def machine_facts():
 def check_environment():
     """Print what this machine has, and return whether the series was tested with it: a bool."""
     backend = keras.backend.backend()
-    cores, found = os.cpu_count(), len(accelerators())
-    print(f"Python {platform.python_version()}, {cores} cores, {found} accelerators, {backend}")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {len(accelerators())} accelerators, {backend}")
     fine = backend == "tensorflow"
     for package, (first, too_new) in TESTED.items():
-        try:
-            found = version(package)
-        except PackageNotFoundError:
-            found = "0" if package != backend else __import__(package).__version__  # tensorflow-cpu is TensorFlow too
-        tested = as_numbers(first) <= as_numbers(found) < as_numbers(too_new)
+        installed = installed_version(package)
+        tested = SpecifierSet(f">={first},<{too_new}").contains(installed, prereleases=True)
         fine = fine and tested
         verdict = "tested" if tested else f"not tested: {first} or later, below {too_new}, is"
-        print(f"{package:11s} {found:10s} {verdict}")
+        print(f"{package:11s} {installed:10s} {verdict}")
     return fine
+
+
+def installed_version(package):
+    """The version of a package, "0" where it is not installed: a str."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        pass
+    if package == keras.backend.backend():  # tensorflow-cpu is TensorFlow too
+        return import_module(package).__version__
+    return "0"
 
 
 def jit_here():

@@ -1,76 +1,139 @@
 """Statistics of measurements: means, shares and their intervals, differences, rank correlations, slopes."""
 
-from statistics import NormalDist
-
 import numpy as np
 from scipy import stats
 
-
-def ranks(values):
-    """Ranks from 1 along the last axis; equal values share the mean of theirs."""
-    values = np.asarray(values)
-    below = (values[..., None, :] < values[..., None]).sum(axis=-1)
-    return below + ((values[..., None, :] == values[..., None]).sum(axis=-1) + 1) / 2
+from focal_utils.errors import check_at_least, check_number
 
 
 def rank_correlation(x, y):
-    """Spearman's rank correlation along the last axis (Spearman 1904): shapes (…, n), result (…), from −1 to 1.
+    """Spearman's rank correlation along the last axis (Spearman 1904).
 
-    Where a series never changes it has no order to agree with; the result is then 0. Lengths that differ or are below
-    3 raise ValueError.
+    `scipy.stats.spearmanr` compares two series at a time and gives NaN where one never changes. Such a series has no
+    order to agree with: here the result is 0.
+
+    Args:
+        x: (…, n).
+        y: (…, n), the same n, at least 3.
+
+    Returns:
+        (…), from −1 to 1.
+
+    Raises:
+        ValueError: lengths that differ or are below 3, or values that are no finite numbers.
+
+    Example:
+        >>> rank_correlation([1, 2, 3, 4], [1, 2, 4, 3])
+        np.float64(0.8)
     """
-    if np.shape(x)[-1] != np.shape(y)[-1] or np.shape(x)[-1] < 3:
-        raise ValueError(f"Two series of one length, at least 3, are needed, but got {np.shape(x)} and {np.shape(y)}.")
-    x, y = (ranks(series) - (np.shape(series)[-1] + 1) / 2 for series in (x, y))
-    scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
-    return (x * y).sum(axis=-1) / np.where(scale > 0, scale, 1)
+    x = _numbers(x)
+    y = _numbers(y)
+    if x.ndim < 1 or y.ndim < 1 or x.shape[-1] != y.shape[-1] or x.shape[-1] < 3:
+        raise ValueError(f"Two series of one length, at least 3, are needed, but got {x.shape} and {y.shape}.")
+    x_ranks = _centred_ranks(x)
+    y_ranks = _centred_ranks(y)
+    scale = np.sqrt((x_ranks**2).sum(axis=-1) * (y_ranks**2).sum(axis=-1))
+    return (x_ranks * y_ranks).sum(axis=-1) / np.where(scale > 0, scale, 1)
+
+
+def _centred_ranks(values):
+    """Ranks along the last axis, equal values sharing the mean of theirs, less the mean of all."""
+    return stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
+
+
+def _numbers(values):
+    """Values as an array of floats; ValueError for NaN and infinity, which would make every result NaN."""
+    values = np.asarray(values, float)
+    if not np.isfinite(values).all():
+        raise ValueError("Values are NaN or infinite: leave them out first, and say how many there were.")
+    return values
 
 
 def bootstrap_interval(values, draws=2000, level=0.95, seed=0):
-    """Percentile interval of the mean over the first axis (Efron 1979): values (N, …), low and high (…).
+    """Percentile interval of the mean (Efron 1979): the N units are drawn anew, with replacement, again and again.
 
-    The N units are drawn anew `draws` times, with replacement; fewer than two raise ValueError.
+    `scipy.stats.bootstrap` does the same with other draws, which would move the committed results in their last digit.
+
+    Args:
+        values: (N, …), at least two.
+        draws: how often.
+        level: share of the draws' means within the interval.
+        seed: the same seed gives the same interval.
+
+    Returns:
+        low and high, (…) each.
+
+    Raises:
+        ValueError: fewer than two values, or some that are no finite numbers; a level that is no share.
     """
-    values = np.asarray(values, float)
+    values = _numbers(values)
     if values.ndim == 0 or len(values) < 2:
         raise ValueError(f"At least two values are needed for an interval, but got shape {values.shape}.")
+    check_at_least(draws=(draws, 1))
+    check_number("level", level, above=0, below=1)
     rng = np.random.default_rng(seed)
     means = [values[rng.integers(len(values), size=len(values))].mean(axis=0) for _ in range(draws)]
     return tuple(np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0))
 
 
 def paired_difference(before, after, level=0.95):
-    """By how much a share changed on the same images: the difference, low and high (Agresti & Min 2005, section 3).
+    """By how much a share changed on the same images, with its interval (Agresti & Min 2005, section 3).
 
-    Half an image is added to each of the four cases for the interval, which so never vanishes. `before` and `after` are
-    (N,) bool, what was right; other shapes raise ValueError.
+    Half an image is added to each of the four cases for the interval, which so never vanishes. SciPy has no interval
+    for this.
+
+    Args:
+        before: (N,) bool, what was right before.
+        after: (N,) bool, what was right after.
+        level: how often such an interval is to hold the true difference.
+
+    Returns:
+        The difference, low and high, as shares.
+
+    Raises:
+        ValueError: other shapes, or values that are neither true nor false; a level that is no share.
     """
-    before, after = np.asarray(before, bool), np.asarray(after, bool)
+    before = _truths(before)
+    after = _truths(after)
     if before.shape != after.shape or before.ndim != 1 or not len(before):
         raise ValueError(f"The same images are needed before and after, but got {before.shape} and {after.shape}.")
-    won, lost, total = np.sum(after & ~before), np.sum(before & ~after), len(before)
+    check_number("level", level, above=0, below=1)
+    total = len(before)
+    won = np.sum(after & ~before)
+    lost = np.sum(before & ~after)
     centre = (won - lost) / (total + 2)
     spread = np.sqrt((won + lost + 1) / (total + 2) - centre**2) / np.sqrt(total + 2)
-    half = NormalDist().inv_cdf((1 + level) / 2) * spread
+    half = stats.norm.ppf((1 + level) / 2) * spread
     return float((won - lost) / total), float(centre - half), float(centre + half)
 
 
+def _truths(values):
+    values = np.asarray(values)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("Values are neither true nor false: compare predictions with labels first.")
+    return values.astype(bool)
+
+
 def wilson(right, total, level=0.95):
-    """The interval of a share, `right` of `total` (Wilson 1927): low and high."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, weight = right / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * np.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return float(centre - half), float(centre + half)
+    """The interval of a share, `right` of `total` (Wilson 1927): low and high.
+
+    Raises:
+        ValueError: counts that are no whole numbers, more right than there are, or none at all.
+
+    Example:
+        >>> low, high = wilson(12_500, 12_630)
+    """
+    interval = stats.binomtest(right, total).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def mean_interval(values, level=0.95):
     """Mean of a few values, such as one for each seed, and half its interval after Student's t: (mean, half).
 
     Raises:
-        ValueError: fewer than two values.
+        ValueError: fewer than two values, or some that are no finite numbers.
     """
-    values = np.asarray(values, float)
+    values = _numbers(values)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"At least two values are needed for an interval, but got shape {values.shape}.")
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
@@ -83,10 +146,11 @@ def log_log_slope(sizes, amounts, level=0.95):
     Least squares; the interval says how far the points are from one straight line.
 
     Raises:
-        ValueError: fewer than three points, lengths that differ, or values that are not positive.
+        ValueError: fewer than three points, lengths that differ, or values that are no positive finite numbers.
     """
-    sizes, amounts = np.asarray(sizes, float), np.asarray(amounts, float)
-    if sizes.shape != amounts.shape or len(sizes) < 3 or sizes.min() <= 0 or amounts.min() <= 0:
+    sizes = _numbers(sizes)
+    amounts = _numbers(amounts)
+    if sizes.shape != amounts.shape or sizes.ndim != 1 or len(sizes) < 3 or sizes.min() <= 0 or amounts.min() <= 0:
         raise ValueError(f"Three or more pairs of positive numbers are needed, but got {sizes} and {amounts}.")
     line = stats.linregress(np.log(sizes), np.log(amounts))
     return float(line.slope), float(stats.t.ppf((1 + level) / 2, len(sizes) - 2) * line.stderr)

@@ -504,7 +504,7 @@ class Doors:
     # Answers to exercises
 
     def exercise(self, rng):
-        from focal_utils.exercises.checking import EXERCISES
+        from focal_utils.exercises import EXERCISES
 
         name = str(rng.choice(sorted(EXERCISES)))
 
@@ -639,7 +639,8 @@ def attempt(doors, door, number, seed, whole_traceback=False):
         outcome = "right" if right(result) else "wrong"
         words = "" if outcome == "right" else f"taken: {str(result)[:120]}"
     except Lost as error:
-        outcome, words = "lost", str(error)
+        outcome = "lost"
+        words = str(error)
     except (Exception, SystemExit) as error:
         if whole_traceback:
             traceback.print_exc()

@@ -51,3 +51,15 @@ def test_results_are_read_or_what_there_is_is_listed(tmp_path, monkeypatch):
     assert files.load_results("a") == {"rows": [1]}
     with pytest.raises(FileNotFoundError, match="no results 'b'.*There are: a"):
         files.load_results("b")
+
+
+def test_a_dark_picture_of_bytes_stays_dark():
+    ax = figures.grid(1, 1)[1][0, 0]
+    figures.picture(ax, np.full((2, 2, 3), 1, "uint8"))
+    assert ax.images[0].get_array().max() == pytest.approx(1 / 255)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 17])
+def test_a_contact_sheet_has_a_place_for_each_picture(count):
+    sheet = figures.show_images(np.zeros((count, 4, 4, 3)))
+    assert sum(bool(ax.images) for ax in sheet.axes) == count and len(sheet.axes) - count < 8

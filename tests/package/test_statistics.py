@@ -37,3 +37,31 @@ def test_wilsons_interval():
     assert statistics.wilson(8, 10) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
     low, high = statistics.wilson(10, 10)
     assert low < 1 and high == pytest.approx(1)
+
+
+def test_values_that_say_nothing_are_refused():
+    nan = [1.0, 2.0, np.nan, 4.0]
+    for ask in (
+        lambda: statistics.rank_correlation(nan, [1, 2, 3, 4]),
+        lambda: statistics.bootstrap_interval(nan),
+        lambda: statistics.mean_interval([1, np.inf, 3]),
+        lambda: statistics.log_log_slope([1, 2, 3, 4], nan),
+    ):
+        with pytest.raises(ValueError, match="NaN or infinite: leave them out"):
+            ask()
+    with pytest.raises(ValueError, match="neither true nor false"):
+        statistics.paired_difference([0, 1, 7], [1, 1, 0])
+    for level in (0, 1, 95, np.nan, "0.95"):
+        with pytest.raises(ValueError, match="level="):
+            statistics.bootstrap_interval([1.0, 2.0], level=level)
+        with pytest.raises(ValueError, match="level="):
+            statistics.paired_difference([0, 1], [1, 1], level=level)
+    for counts in ((3, 2), (-1, 2), (0, 0), (1.5, 2)):
+        with pytest.raises((ValueError, TypeError)):
+            statistics.wilson(*counts)
+
+
+def test_ranks_share_their_mean_along_the_last_axis():
+    x = np.array([[3, 1, 3, 2], [1, 1, 1, 1]])
+    y = np.array([[4, 1, 3, 2], [1, 2, 3, 4]])
+    assert np.allclose(statistics.rank_correlation(x, y), [0.9486832980505138, 0])
