@@ -5,6 +5,32 @@ from focal_utils.machine import accelerators
 ENDLESS = 2**62  # epochs; no run gets there
 
 
+def rows_of_steps(count, batch_size, seed=0, start=0):
+    """An endless tf.data set, for each step its rows, (batch_size,), and the two numbers that augmentation draws from.
+
+    Both follow from the seed and the number of the step alone, so that a run can go on from any step. Each epoch has
+    another order of `count` rows; what does not fill a batch at its end is left out.
+
+    Args:
+        count: rows of an epoch. batch_size: rows of a step. seed: a whole number. start: the step to begin with.
+    """
+    import tensorflow as tf
+
+    steps = count // batch_size
+
+    def of_an_epoch(epoch):
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
+        first = tf.where(epoch == start // steps, tf.constant(start % steps, tf.int64), 0)
+
+        def of_a_step(step):
+            rows = tf.reshape(order[step * batch_size : (step + 1) * batch_size], (batch_size,))
+            return rows, tf.stack([tf.cast(seed, tf.int64), epoch * steps + step])
+
+        return tf.data.Dataset.range(first, steps).map(of_a_step)
+
+    return tf.data.Dataset.range(start // steps, ENDLESS).flat_map(of_an_epoch)
+
+
 def training_batches(images, labels, classes, batch_size=128, augment=None, seed=0, start=0):
     """An endless tf.data set of (images, one-hot labels) batches: each epoch in another order, augmented anew.
 
@@ -20,18 +46,8 @@ def training_batches(images, labels, classes, batch_size=128, augment=None, seed
     """
     import tensorflow as tf
 
-    x, y, steps = tf.constant(images), tf.constant(labels, tf.int32), len(images) // batch_size
-
-    def of_an_epoch(epoch):
-        """For each of its steps, the rows of the images and the two numbers that their augmentation draws from."""
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), [seed, epoch])
-        first = tf.where(epoch == start // steps, tf.constant(start % steps, tf.int64), 0)
-
-        def of_a_step(step):
-            rows = tf.reshape(order[step * batch_size : (step + 1) * batch_size], (batch_size,))
-            return rows, tf.stack([tf.cast(seed, tf.int64), epoch * steps + step])
-
-        return tf.data.Dataset.range(first, steps).map(of_a_step)
+    x = tf.constant(images)
+    y = tf.constant(labels, tf.int32)
 
     def load(rows, draw):
         batch = tf.gather(x, rows)
@@ -39,8 +55,7 @@ def training_batches(images, labels, classes, batch_size=128, augment=None, seed
         return batch, tf.one_hot(tf.gather(y, rows), classes)
 
     calls = tf.data.AUTOTUNE if accelerators() else 1  # a CPU that also trains has no idle cores
-    epochs = tf.data.Dataset.range(start // steps, ENDLESS)
-    return epochs.flat_map(of_an_epoch).map(load, num_parallel_calls=calls).prefetch(2)
+    return rows_of_steps(len(images), batch_size, seed, start).map(load, num_parallel_calls=calls).prefetch(2)
 
 
 def validation_batches(images, labels, classes, batch_size=256, whole=False):
