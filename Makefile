@@ -61,8 +61,8 @@ test-exports:  ## exports reloaded without focal_utils: SavedModel, LiteRT (floa
 	@bash tools/env.sh $(EXPORTS_ENV) requirements.txt requirements-export.txt
 	$(EXPORTS_ENV)/bin/python -m pytest tests/package/test_exports.py -o addopts= --import-mode=importlib -rs $(ARGS)
 
-test-colab:  ## every notebook with Colab's versions, lax nbval: runs all, compares nothing (PYTHON=python3.13: as on Colab)
-	@bash tools/env.sh $(COLAB_ENV) requirements-colab.txt
+test-colab:  ## every notebook with Colab's versions, the package not installed, lax nbval: runs all, compares nothing (PYTHON=python3.13: as there)
+	@bash tools/env.sh --without-package $(COLAB_ENV) requirements-colab.txt
 	PYDEVD_DISABLE_FILE_VALIDATION=1 $(COLAB_ENV)/bin/python -m pytest notebooks --nbval-lax $(ARGS)
 
 notebooks: env-dev  ## run every notebook in place, record its time, tidy its metadata

@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # Make a virtual environment hold what the requirement files ask for, and the package itself (editable).
 #   tools/env.sh .venv requirements.txt            PYTHON=python3.12 tools/env.sh .venv requirements.txt requirements-dev.txt
+#   tools/env.sh --without-package .venv-colab requirements-colab.txt     focal_utils itself is left out, as on Colab
 # A stamp in the environment records what was installed; while nothing changed, this takes a moment. A failed install
 # leaves no stamp, so the next run tries again. PYTHON says which Python makes the environment (default: the one it has, or python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+package=yes
+[ "$1" != --without-package ] || {
+    package=no
+    shift
+}
 environment=$1
 shift
 inside=$environment/bin/python
@@ -24,7 +30,7 @@ version=$("$python" -V 2>&1)
 [ $works = yes ] && [ "$("$inside" -V)" = "$version" ] || works=no
 
 stamp=$environment/.installed-$(echo "$*" | tr -c 'a-z\n' '-')
-wanted=$(echo "$version in $PWD" && cat "$@" pyproject.toml tools/env.sh)
+wanted=$(echo "$version in $PWD, package: $package" && cat "$@" pyproject.toml tools/env.sh)
 if [ $works = yes ] && [ -f "$stamp" ] && [ "$wanted" = "$(cat "$stamp")" ]; then
     echo "$environment is up to date ($version)."
     exit 0
@@ -49,8 +55,13 @@ if [ -f "$environment/.filled" ]; then
 else
     "$inside" -m pip install "${requirements[@]}"
 fi
-echo "[3/3] Installing focal_utils from this folder ..."
-"$inside" -m pip install --quiet --no-deps --editable .
+if [ $package = yes ]; then
+    echo "[3/3] Installing focal_utils from this folder ..."
+    "$inside" -m pip install --quiet --no-deps --editable .
+else
+    echo "[3/3] focal_utils is not installed: notebooks find it beside them."
+    "$inside" -m pip uninstall --quiet --yes focal_utils
+fi
 touch "$environment/.filled"
 printf '%s\n' "$wanted" > "$stamp.part"
 mv "$stamp.part" "$stamp"

@@ -23,6 +23,7 @@ import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
 from focal_utils import training  # noqa: E402
+from focal_utils.measuring import child_environment  # noqa: E402
 from focal_utils.training import (
     augment_signs,  # noqa: E402
     training_batches,  # noqa: E402
@@ -104,7 +105,7 @@ def main():
             if (turn, way) in done:
                 continue
             command = [sys.executable, __file__, "--way", way]
-            said = subprocess.run(command, capture_output=True, text=True)
+            said = subprocess.run(command, capture_output=True, text=True, env=child_environment())
             if said.returncode:
                 raise RuntimeError(f"{way} failed. The end of what it said:\n{said.stderr[-2000:]}")
             runs.append({"round": turn, "way": way} | json.loads(said.stdout.splitlines()[-1]))

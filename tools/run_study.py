@@ -23,6 +23,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import focal_utils as fu  # noqa: E402
+from focal_utils.measuring import child_environment  # noqa: E402
 from parts.files import ROOT, how_made, write_text  # noqa: E402
 from parts.studies import COURSES, STUDIES  # noqa: E402
 
@@ -86,7 +87,8 @@ class Pool:
         log = open(self.path(task).with_suffix(".log"), "w+")  # noqa: SIM115 (closed in `finish`)
         command = [sys.executable, "-u", __file__, self.study, "--task", json.dumps(task)]
         pin = ["taskset", "-c", str(core)] if sys.platform == "linux" else []
-        return subprocess.Popen(pin + command, stdout=log, stderr=subprocess.STDOUT), log
+        process = subprocess.Popen(pin + command, stdout=log, stderr=subprocess.STDOUT, env=child_environment())
+        return process, log
 
     def finish(self, task, process, log):
         log.seek(0)

@@ -58,7 +58,9 @@ def linux_peak(step):
 
 def watched_peak(step):
     """The highest size in bytes that is seen while `step()` runs, looking each millisecond."""
-    process, seen, done = psutil.Process(), [psutil.Process().memory_info().rss], threading.Event()
+    process = psutil.Process()
+    seen = [process.memory_info().rss]
+    done = threading.Event()
 
     def watch():
         while not done.is_set():

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -15,6 +16,19 @@ import psutil
 NO_MEMORY = ("OOM when allocating", "bad_alloc", "Unable to allocate", "allocate memory", "ut of memory")
 
 GLANCE = 0.02  # seconds between looks at a process's memory
+
+
+def child_environment(variables=None):
+    """The environment for a Python process that finds the same packages as this one: a dict.
+
+    Where this process looks for packages is known to it alone, if a notebook or a test has put a folder on `sys.path`.
+    The process gets these places as PYTHONPATH.
+
+    Args:
+        variables: what it has besides, or instead.
+    """
+    places = [os.path.abspath(place) for place in map(str, sys.path)]  # "" is the folder that this process is in
+    return os.environ | {"PYTHONPATH": os.pathsep.join(places)} | (variables or {})
 
 
 class DidNotFit(RuntimeError):
@@ -44,7 +58,9 @@ class Worker:
     """
 
     def __init__(self, name, command, environment=None, memory_limit=None, patience=None):
-        self.name, self.memory_limit, self.patience = name, memory_limit, patience
+        self.name = name
+        self.memory_limit = memory_limit
+        self.patience = patience
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `stop`)
         self.process = subprocess.Popen(
             command,
@@ -52,7 +68,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.said,
             text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {}),
+            env=child_environment({"TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {})),
         )
         self.answers = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -110,7 +126,8 @@ class Worker:
         """End the process, whatever it does."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # a question that it did not live to read
+            self.process.stdin.close()
         self.said.close()
 
     def __enter__(self):

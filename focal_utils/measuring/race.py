@@ -9,7 +9,9 @@ import json
 import statistics
 import sys
 import time
+from collections import deque
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +19,13 @@ import keras
 import numpy as np
 import psutil
 
+from focal_utils.errors import check_at_least, check_number, damaged
 from focal_utils.files import whole_file
 from focal_utils.machine import jit_here, machine_facts
 from focal_utils.measuring.memory import peak_memory
 from focal_utils.measuring.processes import DidNotFit, Worker, serve
 from focal_utils.models.costs import count_macs, count_parameters
+from focal_utils.tracing.traces import layers_in_order
 
 TURN = 0.3  # seconds: a turn is as many steps as take about as long
 
@@ -63,7 +67,8 @@ def measure(
     """Measure layers or models beside each other: a list of `Measurement`, in the order of `cases`.
 
     Args:
-        cases: a dict, name → layer or model, or a single one. They are built anew, with random weights, elsewhere.
+        cases: a dict, name → layer or model, or a single one. They are built anew, with random weights, elsewhere; so a
+            class of your own must lie in a file that can be imported, not in the notebook itself.
         input_shape: (height, width, channels) of one image or map; a model knows its own.
         batch: images in a step.
         training: whether a step is a whole training step (squared error, SGD) instead of a forward pass.
@@ -75,33 +80,40 @@ def measure(
             interrupted series goes on.
 
     Raises:
-        ValueError: a backend that is not installed, or no input shape.
+        ValueError: a backend that is not installed, no input shape, no cases, or a class that elsewhere is not known.
         TypeError: something else than layers and models.
+        DamagedData: `save` is there, but is no file of rows.
         RuntimeError: a case fails for another reason than its size; what its process said is in the message.
+
+    Example:
+        >>> cases = {"focal": fu.FocalModulation(96), "attention": fu.SelfAttention(96)}
+        >>> focal, attention = fu.measure(cases, (56, 56, 96))
+        >>> focal.macs, attention.macs
+        (106902320, 2003828736)
     """
-    if not isinstance(cases, dict):
-        cases = {cases.name: cases} if isinstance(cases, keras.layers.Layer) else {"": cases}
-    for name, case in cases.items():
-        if not isinstance(case, keras.layers.Layer):
-            raise TypeError(f"{name or 'The case'} is a {type(case).__name__}: give a layer or a model.")
+    cases = named(cases)
+    check_at_least(batch=(batch, 1), rounds=(rounds, 0))
+    for name, value in (("memory_limit", memory_limit), ("patience", patience)):
+        if value is not None:
+            check_number(name, value, above=0)
     backend = backend or keras.backend.backend()
     if backend not in installed_backends():
         raise ValueError(f"backend={backend!r} is not installed here: choose one of {', '.join(installed_backends())}.")
     kept = saved_rows(save)
-    asked = {
+    requests = {
         name: {
             "name": name,
-            "input_shape": list(input_shape or known_shape(name, case)),
-            "batch": batch,
+            "input_shape": whole_shape(name, case, input_shape),
+            "batch": int(batch),
             "training": bool(training),
             "backend": backend,
         }
         for name, case in cases.items()
     }
-    found = {name: row for name, request in asked.items() for row in kept if row.items() >= request.items()}
-    missing = {name: request for name, request in asked.items() if name not in found}
+    found = {name: row for name, request in requests.items() for row in kept if row.items() >= request.items()}
+    missing = {name: (cases[name], request) for name, request in requests.items() if name not in found}
     limit = memory_limit or int(0.9 * psutil.virtual_memory().available)
-    for row in race({name: (cases[name], request) for name, request in missing.items()}, rounds, limit, patience):
+    for row in race(missing, rounds, limit, patience):
         found[row["name"]] = row
         kept.append(row)
     if save and missing:
@@ -109,23 +121,75 @@ def measure(
     return [Measurement(**found[name]) for name in cases]
 
 
+def named(cases):
+    """The cases of `measure` as a dict, name → layer, each of which another process can build; errors as there."""
+    if not isinstance(cases, dict):
+        cases = {getattr(cases, "name", ""): cases}
+    if not cases:
+        raise ValueError("There are no cases: give a layer, a model, or a dict of them.")
+    for name, case in cases.items():
+        if not isinstance(case, keras.layers.Layer):
+            raise TypeError(f"{name or 'The case'} is a {type(case).__name__}: give a layer or a model.")
+        own_classes(name, case)
+    return {str(name): case for name, case in cases.items()}
+
+
+def own_classes(name, case):
+    """The layers' classes that are neither Keras' nor the package's: a list of [module, name], for `imported`.
+
+    Raises:
+        ValueError: another process cannot import one.
+    """
+    classes = {type(layer) for layer in (case, *layers_in_order(case))}
+    own = [each for each in classes if each.__module__.split(".")[0] not in ("keras", "focal_utils")]
+    for each in own:
+        if each.__module__ == "__main__" or "<locals>" in each.__qualname__:
+            raise ValueError(
+                f"{name or 'The case'}: the class {each.__name__} stands in the notebook or script that is running, or "
+                "in a function, where the process that measures cannot find it. Put it into a file of its own, and "
+                "import it from there."
+            )
+    return sorted([each.__module__, each.__qualname__] for each in own)
+
+
+def imported(classes):
+    """The classes that `own_classes` lists, as a dict, name → class, for Keras."""
+    return {name.rpartition(".")[2]: attrgetter(name)(importlib.import_module(module)) for module, name in classes}
+
+
 def installed_backends():
     """Which of Keras' backends are installed here, by Keras' names."""
     return [name for name in BACKENDS if importlib.util.find_spec(name)]
 
 
-def known_shape(name, case):
-    """The input shape of a model, without the batch; ValueError where it is not known."""
-    shape = getattr(case, "input_shape", (None, None))[1:] if isinstance(case, keras.Model) else (None,)
-    if None in shape:
-        which = name or "The case"
-        raise ValueError(f"{which} does not say its input shape: give input_shape=(height, width, channels).")
-    return shape
+def whole_shape(name, case, shape=None):
+    """The shape of one input of a case as a list of whole numbers: the given one, or that of a model.
+
+    Raises:
+        ValueError: it is not known, or is none.
+    """
+    if shape is None and isinstance(case, keras.Model):
+        known = getattr(case, "input_shape", None)
+        if known is None and case.built:  # a subclassed model: of what it was called with
+            known = (case.get_build_config() or {}).get("input_shape")
+        shape = known[1:] if known else None
+    if shape is None or None in tuple(shape):
+        raise ValueError(
+            f"{name or 'The case'} does not say its input shape: give input_shape=(height, width, channels)."
+        )
+    check_at_least(**{f"input_shape[{axis}]": (side, 1) for axis, side in enumerate(shape)})
+    return [int(side) for side in shape]
 
 
 def saved_rows(path):
-    """The rows of a JSON file of `measure`; none where there is no file."""
-    return json.loads(Path(path).read_text())["rows"] if path and Path(path).exists() else []
+    """The rows of a JSON file of `measure`; none where there is no file. DamagedData where it holds something else."""
+    if not path or not Path(path).exists():
+        return []
+    try:
+        rows = json.loads(Path(path).read_text("utf-8"))["rows"]
+        return [Measurement(**row)._asdict() for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
 
 
 def write_rows(path, rows):
@@ -137,34 +201,59 @@ def write_rows(path, rows):
 def race(cases, rounds, memory_limit, patience):
     """Measure cases, name → (layer, request), by turns: a list of rows."""
     command = [sys.executable, "-m", "focal_utils.measuring.race"]
-    workers, rows, turns = {}, {}, {}
+    workers = {}
+    rows = {}
+    steps = {}  # in a turn of each
     try:
         for name, (_, request) in cases.items():  # all start together: importing takes longest
             variables = SYSTEM_MEMORY | {"KERAS_BACKEND": request["backend"]}
             workers[name] = Worker(name, command, variables, memory_limit, patience)
         for name, (case, request) in cases.items():
-            costs = {"parameters": count_parameters(case, tuple(request["input_shape"]))}
-            costs |= {"macs": count_macs(case, tuple(request["input_shape"]))}
-            rows[name] = request | costs | {"seconds": None, "rounds": [], "peak_bytes": None, "process_bytes": None}
-            rows[name]["note"] = ""
+            rows[name] = new_row(case, request)
             with may_end(workers, name, rows[name]):
-                step = workers[name].ask(request | {"case": keras.saving.serialize_keras_object(case)})
-                turns[name] = max(1, round(TURN / step))
-        for number in range(rounds):
-            order = list(workers)
-            for name in order[number % len(order) :] + order[: number % len(order)] if order else []:
+                build = {word: request[word] for word in ("input_shape", "batch", "training")}
+                build["case"] = keras.saving.serialize_keras_object(case)
+                build["classes"] = own_classes(name, case)
+                seconds = workers[name].ask({"do": "build"} | build)
+                steps[name] = max(1, round(TURN / seconds))
+        order = deque(workers)
+        for _ in range(rounds):
+            for name in [name for name in order if name in workers]:
                 with may_end(workers, name, rows[name]):
-                    rows[name]["rounds"].append(workers[name].ask(turns[name]) / turns[name])
-        for name in list(workers) if rounds else []:
-            with may_end(workers, name, rows[name]):
-                repeats = 3 if statistics.median(rows[name]["rounds"]) < 1 else 1
-                peaks = sorted(workers[name].ask("memory") for _ in range(repeats))
-                rows[name]["peak_bytes"], rows[name]["process_bytes"] = peaks[repeats // 2]
-                rows[name]["seconds"] = statistics.median(rows[name]["rounds"])
+                    seconds = workers[name].ask({"do": "steps", "count": steps[name]})
+                    rows[name]["rounds"].append(seconds / steps[name])
+            order.rotate(-1)  # who begins is slowed down or sped up by what was before: each does so in turn
+        if rounds:
+            for name in list(workers):
+                with may_end(workers, name, rows[name]):
+                    weigh(workers[name], rows[name])
     finally:
         for worker in workers.values():
             worker.stop()
     return list(rows.values())
+
+
+def new_row(case, request):
+    """The row of a case before it is measured: what was asked, and what can be counted."""
+    shape = tuple(request["input_shape"])
+    return request | {
+        "parameters": count_parameters(case, shape),
+        "macs": count_macs(case, shape),
+        "seconds": None,
+        "rounds": [],
+        "peak_bytes": None,
+        "process_bytes": None,
+        "note": "",
+    }
+
+
+def weigh(worker, row):
+    """Put the peak memory of a case into its row, the median of three where a step is short, and its median time."""
+    seconds = statistics.median(row["rounds"])
+    repeats = 3 if seconds < 1 else 1
+    peaks = sorted(worker.ask({"do": "memory"}) for _ in range(repeats))
+    row["peak_bytes"], row["process_bytes"] = peaks[repeats // 2]
+    row["seconds"] = seconds
 
 
 @contextmanager
@@ -177,19 +266,29 @@ def may_end(workers, name, row):
         row.update(note=str(error), rounds=[])
 
 
-def make_step(case, input_shape, batch, training):
-    """One step of a layer or model as a function without arguments, twice run: `(step, seconds of the second run)`."""
-    layer = keras.saving.deserialize_keras_object(case)
-    images = keras.Input(tuple(input_shape))
-    model = layer if isinstance(layer, keras.Model) else keras.Model(images, layer(images))
-    model.compile("sgd", "mse", jit_compile=jit_here())
+def make_step(case, input_shape, batch, training, classes=()):
+    """One step of a layer or model as a function without arguments, twice run: `(step, seconds of the second run)`.
+
+    Args:
+        case: the layer or model, as `keras.saving.serialize_keras_object` gives it.
+        input_shape: of one input.
+        batch: how many in a step.
+        training: see `measure`.
+        classes: of which the case is made beside Keras' own and the package's; see `own_classes`.
+    """
+    layer = keras.saving.deserialize_keras_object(case, custom_objects=imported(classes))
+    model = as_model(layer, input_shape)
     x = np.random.default_rng(0).normal(size=(batch, *input_shape)).astype("float32")
     if training:
-        target = np.zeros((batch, *model.output_shape[1:]), "float32")
+        outputs = model(x[:1], training=False)
+        target = keras.tree.map_structure(lambda output: np.zeros((batch, *output.shape[1:]), "float32"), outputs)
+        losses = keras.tree.map_structure(lambda output: "mse", outputs)
+        model.compile("sgd", losses, jit_compile=jit_here())
 
         def step():
             model.train_on_batch(x, target)
     else:
+        model.compile("sgd", jit_compile=jit_here())
 
         def step():
             model.predict_on_batch(x)
@@ -200,24 +299,38 @@ def make_step(case, input_shape, batch, training):
     return step, time.perf_counter() - start
 
 
-def answer():
-    """The worker's side: a function for `serve` that takes a case, then numbers of steps, then "memory"."""
-    step = None
+def as_model(layer, input_shape):
+    """A model of a single layer; a model as it is."""
+    if isinstance(layer, keras.Model):
+        return layer
+    images = keras.Input(tuple(input_shape))
+    return keras.Model(images, layer(images))
 
-    def handle(request):
-        nonlocal step
-        if isinstance(request, dict):
-            step, seconds = make_step(*(request[key] for key in ("case", "input_shape", "batch", "training")))
-            return seconds
-        if request == "memory":
-            return peak_memory(step)
+
+class Case:
+    """The worker's side: a case is built once, then its steps are timed, and its memory is looked at."""
+
+    def answer(self, request):
+        """The answer to {"do": "build" | "steps" | "memory", and what that needs}."""
+        request = dict(request)
+        return getattr(self, request.pop("do"))(**request)
+
+    def build(self, **what):
+        """Seconds of one step of what `make_step` takes."""
+        self.step, seconds = make_step(**what)
+        return seconds
+
+    def steps(self, count):
+        """Seconds of `count` steps together."""
         start = time.perf_counter()
-        for _ in range(request):
-            step()
+        for _ in range(count):
+            self.step()
         return time.perf_counter() - start
 
-    return handle
+    def memory(self):
+        """Bytes that a step takes at its peak, and bytes of the process then."""
+        return peak_memory(self.step)
 
 
 if __name__ == "__main__":
-    serve(answer())
+    serve(Case().answer)

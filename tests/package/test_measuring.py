@@ -1,6 +1,7 @@
 """`measure` counts and times what it says, ends what does not fit, and goes on where it was interrupted."""
 
 import json
+import os
 import sys
 
 import keras
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 import focal_utils as fu
-from focal_utils.measuring import installed_backends, make_step, memory, processes
+from focal_utils.measuring import installed_backends, make_step, memory, processes, race
 
 ECHO = "from focal_utils.measuring import serve; serve(lambda request: {body})"
 
@@ -142,3 +143,127 @@ def test_a_devices_own_counter_is_read_where_there_is_one(backend, monkeypatch):
         monkeypatch.setattr(module.cuda, "memory_allocated", lambda: 100)
         monkeypatch.setattr(module.cuda, "max_memory_allocated", lambda: 350)
     assert memory.peak_memory(lambda: None) == (250, 350)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["-c", "raise ModuleNotFoundError('nobody knows it')"], "nobody knows it"),
+        (["-m", "no_such_module"], "No module named"),
+        (["-c", "import os; os._exit(3)"], "failed"),
+    ],
+)
+def test_a_worker_that_dies_at_its_start_says_why(command, said):
+    with (
+        pytest.raises(RuntimeError, match=f"(?s)it failed.*{said}|it {said}"),
+        processes.Worker("it", [sys.executable, *command]) as dead,
+    ):
+        dead.process.wait()
+        dead.ask({"much": "x" * 100_000})
+
+
+def test_a_process_gets_its_parent_s_path(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/somewhere", *sys.path])
+    environment = processes.child_environment({"MORE": "1"})
+    assert environment["PYTHONPATH"].split(os.pathsep)[:2] == [os.getcwd(), os.path.abspath("/somewhere")]
+    assert environment["MORE"] == "1" and environment["PATH"] == os.environ["PATH"]
+
+
+class Elsewhere(keras.Model):
+    """A model that is no graph of layers, in a file that other processes can import."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.stem = fu.PatchEmbed(8, 4)
+        self.block = fu.FocalBlock(8, name="inner")
+        self.head = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.head(keras.ops.mean(self.block(self.stem(x)), axis=(1, 2)))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_subclassed_models_and_several_outputs_make_steps(training):
+    maps = fu.feature_maps(fu.FocalNet((16, 16, 3), 2, embed_dim=4, depths=(1, 1), patch_size=2))
+    named = keras.Model(maps.input, {"first": maps.output[0], "second": maps.output[1]})
+    for model in (Elsewhere(), maps, named):
+        case = keras.saving.serialize_keras_object(model)
+        classes = race.own_classes("it", model)
+        step, seconds = make_step(case, (16, 16, 3), batch=2, training=training, classes=classes)
+        step()
+        assert seconds > 0
+
+
+def test_shapes_come_from_the_model_or_from_the_caller():
+    called = Elsewhere()
+    called(np.zeros((2, 16, 24, 3), "float32"))
+    assert race.whole_shape("it", called) == [16, 24, 3]
+    assert race.whole_shape("it", Elsewhere(), np.array([8, 8, 3])) == [8, 8, 3]
+    assert race.whole_shape("it", fu.FocalNet((32, 32, 3), 2, embed_dim=4, depths=(1,))) == [32, 32, 3]
+    for case in (Elsewhere(), fu.FocalNet((None, None, 3), 2, embed_dim=4, depths=(1,))):
+        with pytest.raises(ValueError, match="give input_shape="):
+            race.whole_shape("it", case)
+    with pytest.raises(ValueError, match=r"input_shape\[0\]=0"):
+        race.whole_shape("it", called, (0, 8, 3))
+
+
+def test_a_class_that_stands_in_the_notebook_is_refused_in_words(monkeypatch):
+    layer = fu.FocalModulation(4)
+    outside = keras.Sequential([keras.Input((4, 4, 4)), layer])
+    monkeypatch.setattr(fu.FocalModulation, "__module__", "__main__")
+    for case in (layer, outside, {"it": outside}):
+        with pytest.raises(ValueError, match="the class FocalModulation stands in the notebook"):
+            fu.measure(case, (4, 4, 4))
+
+    class Inside(keras.layers.Dense):
+        pass
+
+    with pytest.raises(ValueError, match="or in a function"):
+        fu.measure(Inside(3), (4,))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"batch": 0}, "batch=0"),
+        ({"batch": 1.5}, "batch=1.5"),
+        ({"rounds": -1}, "rounds=-1"),
+        ({"patience": float("nan")}, "patience=nan"),
+        ({"memory_limit": 0}, "memory_limit=0"),
+        ({"input_shape": (4, -4, 4)}, r"input_shape\[1\]=-4"),
+        ({"input_shape": (4, None, 4)}, "give input_shape="),
+        ({"cases": {}}, "no cases"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(options, reason):
+    with pytest.raises(ValueError, match=reason):
+        fu.measure(**{"cases": fu.FocalModulation(4), "input_shape": (4, 4, 4)} | options)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"rows": 3}', '{"rows": [{"name": "a"}]}', "[]", "\udcff"])
+def test_a_file_that_holds_no_rows_is_damaged(tmp_path, text):
+    path = tmp_path / "rows.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(fu.DamagedData, match="rows.json"):
+        fu.measure(fu.FocalModulation(4), (4, 4, 4), save=path)
+
+
+def test_cases_take_turns_and_each_begins_once(monkeypatch):
+    asked = []
+
+    class Fake:
+        def __init__(self, name, *_):
+            self.name = name
+
+        def ask(self, request):
+            asked.append((self.name, request["do"]))
+            return [1, 2] if request["do"] == "memory" else 1.0
+
+        def stop(self):
+            asked.append((self.name, "stop"))
+
+    monkeypatch.setattr(race, "Worker", Fake)
+    rows = fu.measure({name: fu.FocalModulation(4) for name in "abc"}, (4, 4, 4), rounds=np.int64(3), batch=np.int64(2))
+    steps = "".join(name for name, word in asked if word == "steps")
+    assert steps == "abc" + "bca" + "cab" and [row.batch for row in rows] == [2, 2, 2]
+    assert [row.seconds for row in rows] == [1.0] * 3 and json.dumps(rows)

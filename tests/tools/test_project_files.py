@@ -44,9 +44,9 @@ def test_conda_environment_installs_the_requirements():
     assert "-r requirements.txt" in pip
 
 
-def environment_script(environment, requirements, python):
+def environment_script(environment, requirements, python, *options):
     return subprocess.run(
-        ["bash", str(ROOT / "tools" / "env.sh"), str(environment), str(requirements)],
+        ["bash", str(ROOT / "tools" / "env.sh"), *options, str(environment), str(requirements)],
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
@@ -62,6 +62,20 @@ def test_a_failed_install_leaves_no_stamp_and_is_tried_again(tmp_path):
         assert done.returncode != 0
         assert expected in done.stdout and "[2/3] Installing" in done.stdout and "no-such-package" in done.stderr
         assert list((tmp_path / "env").glob(".installed-*")) == []
+
+
+def test_an_environment_without_the_package(tmp_path):
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("")
+    done = environment_script(tmp_path / "env", requirements, sys.executable, "--without-package")
+    assert done.returncode == 0 and "focal_utils is not installed" in done.stdout, done.stderr
+    command = [tmp_path / "env" / "bin" / "python", "-c", "import focal_utils"]
+    asked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert "No module named 'focal_utils'" in asked.stderr
+    assert (
+        "is up to date"
+        in environment_script(tmp_path / "env", requirements, sys.executable, "--without-package").stdout
+    )
 
 
 def test_an_old_python_is_refused_with_advice(tmp_path):

@@ -96,7 +96,9 @@ def main(path):
     hide(ending)
     one_thread()
     model = READERS[ending](path)
-    serve = runpy.run_path(str(ROOT / "focal_utils" / "processes.py"))["serve"]  # this file of focal_utils alone
+    serve = runpy.run_path(str(ROOT / "focal_utils" / "measuring" / "processes.py"))[
+        "serve"
+    ]  # this file of focal_utils alone
 
     def answer(request):
         images = np.load(request["images"], allow_pickle=False).astype("float32")

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import threading
 
+from focal_utils.measuring import child_environment
+
 
 class JobFailed(RuntimeError):
     """A process of a job has ended before its work was done."""
@@ -52,7 +54,7 @@ class Job:
                     stdout=subprocess.PIPE,
                     stderr=self.errors[rank],
                     text=True,
-                    env=os.environ | environment,
+                    env=child_environment(environment),
                 )
             )
             threading.Thread(target=self._listen, args=(rank,), daemon=True).start()
