@@ -2,13 +2,30 @@
 
 The series starts from the article *Focal Modulation vs Self-Attention in Keras*. Under Keras 3 its code stops at
 `tf.stack`, which refuses Keras' symbolic tensors: here `keras.ops` stands where the article calls `tf`, and nothing
-else is changed. So the functions take symbolic and real tensors, on TensorFlow, JAX and PyTorch.
+else of the design is changed. So the functions take symbolic and real tensors, on TensorFlow, JAX and PyTorch.
 Where the design departs from the paper (Yang et al. 2022) it is kept, and named in the docstring; `layers` has the
 paper's. Each call of a function makes new layers with new random weights, so build a `keras.Model` to train them.
 """
 
 import keras
 from keras import layers, ops
+
+# What the article claims, in its order and in our words. Notebook 08 has a verdict on each.
+CLAIMS = (
+    "The cost of self-attention grows with the square of the pixels, so large images are hard for it.",
+    "In Keras, focal modulation takes the place of self-attention as it is.",
+    "It gathers local and global context, and for much less.",
+    "To gather first is much lighter than to compare first, as transformers do.",
+    "Depthwise convolutions are cheap and add few parameters.",
+    "The gates learn to choose for each pixel between fine detail and global context, and choose the best.",
+    "The product acts as a filter that brings out what is relevant, all over the image.",
+    "The norm and the skip of its block make training stable.",
+    "It fits the input shapes usual in medical imaging and satellite analysis.",
+    "It suits tasks such as traffic signs and medical anomalies, and is a robust alternative to a ViT.",
+    "It converges faster than a standard transformer, because convolutions help it early.",
+    "Beside standard attention it saves memory at once, so much larger images fit a standard GPU.",
+    "It costs no accuracy, and is most useful where context at high resolution counts.",
+)
 
 
 def hierarchical_contextualization(x, filters, levels=3):

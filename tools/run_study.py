@@ -1,7 +1,7 @@
 """Train all networks of a study (parts/studies.py), several at once, each on a core; write data/results/<study>.json.
 
     python tools/run_study.py comparison        FocalNet, Swin and ViT of equal size, the same recipe, 3 seeds
-    python tools/run_study.py ablations         the paper's ablations and the article's two departures, 3 seeds
+    python tools/run_study.py ablations         the paper's ablations and two departures of the article, 3 seeds
     python tools/run_study.py optimizers        one FocalNet trained with AdamW and with Muon, 3 seeds
 
 Learning rates are chosen on validation images: the smallest whose accuracy is within one standard error of the best,

@@ -52,8 +52,8 @@ COMPARISON = {
     "ViT of equal operations": ISOTROPIC | {"mixer": "attention", "mlp_ratio": 3.7},
 }
 
-# The ablations of Yang et al. 2022, section 4, and what the article does otherwise: each is one argument away from the
-# first.
+# The ablations of Yang et al. 2022, section 4, and two things that the article does otherwise: each is one argument
+# away from the first.
 PLAIN = {"embed_dim": 16, "depths": (1, 2, 1), "patch_size": 2, "focal_levels": 3}
 ABLATIONS = {
     "the paper's": {},
