@@ -129,6 +129,7 @@ def work(options):
         data,
         options.epochs,
         options.batch_size,
+        augment=fu.augment.augment_signs,
         seed=options.seed,
         learning_rate=options.learning_rate,
         callbacks=[steps],

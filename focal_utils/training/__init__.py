@@ -8,9 +8,9 @@ from focal_utils.training.augment import (
     augment_ultrasound,
     rebalanced,
 )
-from focal_utils.training.backup import Backup
+from focal_utils.training.backup import Backup, Best, save
 from focal_utils.training.batches import training_batches, validation_batches
 from focal_utils.training.evaluate import accuracy, confusion_matrix, nearest_neighbour, predict
-from focal_utils.training.log import Progress, best_logged, cut_log
+from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
 from focal_utils.training.optimizers import OPTIMIZERS, make_optimizer
 from focal_utils.training.recipe import compile_model, make_variables, train

@@ -1,37 +1,44 @@
-"""Augmentation that keeps signs signs: what another camera on another day might have seen. It runs inside tf.data.
+"""Augmentation: what another camera on another day might have seen, and which changes keep a thing what it is.
 
 Every function takes and gives a batch (B, H, W, channels) of float32 from 0 to 255, and draws from [−1, 1], one column
 for each image, so that the same draws give the same batch.
+
+Keras' random layers are not used: their draws come from a state that counts calls, so that the batch of a step would
+not follow from its number, and a run could not go on from any step; and each of them would read the image anew, where
+`warp` turns, shears, scales and shifts it in one reading, which blurs it once.
 """
 
 import math
 
 import numpy as np
 
+from focal_utils.training.batches import tf
 
-def warp(images, draws):
-    """Turn signs by up to 12°, shear, scale by up to 15 % and shift by up to 10 %, each image in its own way.
+
+def draw(seed, count, *rows):
+    """Random numbers for `count` images, in [−1, 1]: an array (rows, count) for each number in `rows`.
 
     Args:
-        images: (B, H, W, channels) float32. draws: (6, B) in [−1, 1]: angle, shear, width, height, shift in x, in y.
+        seed: two integers; the same seed gives the same numbers.
+    """
+    numbers = tf.random.stateless_uniform((sum(rows), count), tf.cast(seed, tf.int32), -1.0, 1.0)
+    return tf.split(numbers, rows)
+
+
+def warp(images, draws):
+    """Turn images by up to 12°, shear, scale by up to 15 % and shift by up to 10 %, each image in its own way.
+
+    Args:
+        images: (B, H, W, channels) float32.
+        draws: (6, B) in [−1, 1]: angle, shear, width, height, shift in x, in y.
 
     Returns:
         (B, H, W, channels); what comes in from outside is the nearest border pixel.
     """
-    import tensorflow as tf
-
     height, width = tf.unstack(tf.shape(images)[1:3])
-    angle, shear, wide, tall, right, down = tf.unstack(draws)
-    angle, shear, wide, tall = angle * math.radians(12), shear * 0.1, 1 + 0.15 * wide, 1 + 0.15 * tall
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    a, b = wide * cos, wide * (shear * cos - sin)  # the matrix that says where each output pixel is read
-    c, d = tall * sin, tall * (shear * sin + cos)
-    cx, cy = tf.cast(width - 1, tf.float32) / 2, tf.cast(height - 1, tf.float32) / 2
-    dx, dy = 0.2 * right * cx, 0.2 * down * cy
-    rows = [a, b, cx - a * cx - b * cy + dx, c, d, cy - c * cx - d * cy + dy, tf.zeros_like(a), tf.zeros_like(a)]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=tf.stack(rows, axis=1),  # (B, 8)
+        transforms=readings(draws, height, width),
         output_shape=tf.stack([height, width]),
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -39,18 +46,41 @@ def warp(images, draws):
     )
 
 
+def readings(draws, height, width):
+    """Where `warp` reads each output pixel: rows (B, 8) of a matrix that maps its place to one in the image.
+
+    The place (x, y) is read at (x_x·x + x_y·y + x_0, y_x·x + y_y·y + y_0). The last two, for perspective, are 0.
+    """
+    angle, shear, wide, tall, right, down = tf.unstack(draws)
+    angle = angle * math.radians(12)
+    shear = shear * 0.1
+    wide = 1 + 0.15 * wide
+    tall = 1 + 0.15 * tall
+    cos = tf.cos(angle)
+    sin = tf.sin(angle)
+    x_x = wide * cos
+    x_y = wide * (shear * cos - sin)
+    y_x = tall * sin
+    y_y = tall * (shear * sin + cos)
+    middle_x = tf.cast(width - 1, tf.float32) / 2
+    middle_y = tf.cast(height - 1, tf.float32) / 2
+    x_0 = middle_x - x_x * middle_x - x_y * middle_y + 0.2 * right * middle_x
+    y_0 = middle_y - y_x * middle_x - y_y * middle_y + 0.2 * down * middle_y
+    none = tf.zeros_like(angle)
+    return tf.stack([x_x, x_y, x_0, y_x, y_y, y_0, none, none], axis=1)
+
+
 def relight(images, draws, strength=0.3):
     """Blur half of the images a little, and change contrast and light by factors, each image in its own way.
 
     Args:
-        images: (B, H, W, channels) float32. draws: (3, B) in [−1, 1]: contrast, light, blur.
+        images: (B, H, W, channels) float32.
+        draws: (3, B) in [−1, 1]: contrast, light, blur.
         strength: the factors lie between e^−strength and e^strength; 0.3: by up to a third.
 
     Returns:
         (B, H, W, channels), 0…255.
     """
-    import tensorflow as tf
-
     contrast, light, blur = tf.unstack(tf.reshape(draws, (3, -1, 1, 1, 1)))
     images += tf.nn.relu(blur) * (tf.nn.avg_pool2d(images, 3, 1, "SAME") - images)
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
@@ -62,10 +92,9 @@ def tint(images, draws, strength=0.3):
     """Change each colour by a factor between e^−strength and e^strength: an evening, a faded sign, another camera.
 
     Args:
-        images: (B, H, W, channels) float32. draws: (channels, B) in [−1, 1].
+        images: (B, H, W, channels) float32.
+        draws: (channels, B) in [−1, 1].
     """
-    import tensorflow as tf
-
     return images * tf.exp(strength * tf.transpose(draws))[:, None, None, :]
 
 
@@ -73,23 +102,35 @@ def soften(images, draws):
     """Blur images over 5×5 pixels, where the draw is positive, or sharpen them, where it is negative.
 
     Args:
-        images: (B, H, W, channels) float32. draws: (B,) in [−1, 1].
+        images: (B, H, W, channels) float32.
+        draws: (B,) or (1, B) in [−1, 1].
     """
-    import tensorflow as tf
-
     blurred = tf.nn.avg_pool2d(tf.nn.avg_pool2d(images, 3, 1, "SAME"), 3, 1, "SAME")
     return images + tf.reshape(draws, (-1, 1, 1, 1)) * (blurred - images)
+
+
+def roughen(images, draws, seed, grain=0.15):
+    """Add noise, as a camera does in the dark, to images whose draw is positive.
+
+    Args:
+        images: (B, H, W, channels) float32.
+        draws: (B,) or (1, B) in [−1, 1].
+        seed: two integers; the same seed gives the same noise.
+        grain: standard deviation of the noise at a draw of 1, over the image's own.
+    """
+    noise = tf.random.stateless_normal(tf.shape(images), seed)
+    sigma = grain * tf.math.reduce_std(images, axis=(1, 2, 3), keepdims=True)
+    return images + tf.nn.relu(tf.reshape(draws, (-1, 1, 1, 1))) * sigma * noise
 
 
 def cover(images, draws, largest=0.5):
     """Cover half of the images with one grey rectangle: a twig, a sticker, a pole (DeVries & Taylor 2017, *Cutout*).
 
     Args:
-        images: (B, H, W, channels) float32. draws: (6, B) in [−1, 1]: whether, x, y, width, height, grey.
+        images: (B, H, W, channels) float32.
+        draws: (6, B) in [−1, 1]: whether, x, y, width, height, grey.
         largest: side of the largest rectangle over the image's.
     """
-    import tensorflow as tf
-
     whether, x, y, wide, tall, grey = tf.unstack(draws[:, :, None])  # (B, 1) each
     columns = tf.linspace(-1.0, 1.0, tf.shape(images)[2])  # (W,)
     rows = tf.linspace(-1.0, 1.0, tf.shape(images)[1])  # (H,)
@@ -112,10 +153,8 @@ def augment_signs(images, seed, light=0.3):
     Returns:
         (B, H, W, channels) float32, 0…255.
     """
-    import tensorflow as tf
-
-    draws = tf.random.stateless_uniform((9, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
-    return relight(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:], light)
+    pose, lighting = draw(seed, tf.shape(images)[0], 6, 3)
+    return relight(warp(tf.cast(images, tf.float32), pose), lighting, light)
 
 
 def augment_signs_strongly(images, seed, geometry=1.5, light=0.6, grain=0.15):
@@ -131,24 +170,20 @@ def augment_signs_strongly(images, seed, geometry=1.5, light=0.6, grain=0.15):
     Returns:
         (B, H, W, channels) float32, 0…255.
     """
-    import tensorflow as tf
-
-    images, seed = tf.cast(images, tf.float32), tf.cast(seed, tf.int32)
-    count, channels = tf.shape(images)[0], images.shape[-1]
-    draws = tf.random.stateless_uniform((17 + channels, count), seed, -1.0, 1.0)
-    images = warp(images, geometry * draws[:6])
-    images = soften(tint(images, draws[17:]), draws[6])
-    noise = tf.random.stateless_normal(tf.shape(images), seed + 1)
-    sigma = grain * tf.math.reduce_std(images, axis=(1, 2, 3), keepdims=True)
-    images += tf.nn.relu(tf.reshape(draws[7], (-1, 1, 1, 1))) * sigma * noise
-    return cover(relight(images, draws[8:11], light), draws[11:17])
+    images = tf.cast(images, tf.float32)
+    pose, blur, noise, lighting, patch, colours = draw(seed, tf.shape(images)[0], 6, 1, 1, 3, 6, images.shape[-1])
+    images = warp(images, geometry * pose)
+    images = soften(tint(images, colours), blur)
+    images = roughen(images, noise, tf.cast(seed, tf.int32) + 1, grain)
+    return cover(relight(images, lighting, light), patch)
 
 
 def add_mirrored(images, labels, mirrored):
     """The images, and behind them the mirror images of those classes that a mirror turns into a known sign.
 
     Args:
-        images: (N, H, W, channels). labels: (N,).
+        images: (N, H, W, channels).
+        labels: (N,).
         mirrored: a dict, class → the class that its mirror image shows; `focal_utils.gtsrb.MIRRORED`.
 
     Returns:
@@ -163,7 +198,8 @@ def rebalanced(labels, power=0.5):
     """Image numbers, those of rare classes repeated: an image of a class of n images stands there (N/n)^power times.
 
     Args:
-        labels: (images,). power: 0 leaves all as it is, 1 makes all about as frequent as the largest, of N images.
+        labels: (images,).
+        power: 0 leaves all as it is, 1 makes all about as frequent as the largest, of N images.
 
     Returns:
         A whole-number array, at least as long as `labels`.
@@ -177,10 +213,9 @@ def turn_over(images, draws):
     """Mirror and transpose images, each in one of the 8 ways that keep a square a square: no side is up.
 
     Args:
-        images: (B, H, H, channels). draws: (3, B) in [−1, 1]: left and right, top and bottom, rows and columns.
+        images: (B, H, H, channels).
+        draws: (3, B) in [−1, 1]: left and right, top and bottom, rows and columns.
     """
-    import tensorflow as tf
-
     across, over, turned = tf.unstack((draws > 0)[:, :, None, None, None])  # (B, 1, 1, 1) each
     images = tf.where(across, images[:, :, ::-1], images)
     images = tf.where(over, images[:, ::-1], images)
@@ -193,17 +228,15 @@ def augment_cells(images, seed, light=0.2, colour=0.1):
     Args:
         images: (B, H, H, channels), 0…255, any dtype.
         seed: two integers; the same seed gives the same batch.
-        light: strength of `relight`. colour: strength of `tint`.
+        light: strength of `relight`.
+        colour: strength of `tint`.
 
     Returns:
         (B, H, H, channels) float32, 0…255.
     """
-    import tensorflow as tf
-
-    channels = images.shape[-1]
-    draws = tf.random.stateless_uniform((12 + channels, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
-    images = turn_over(warp(tf.cast(images, tf.float32), draws[:6]), draws[6:9])
-    return relight(tint(images, draws[12:], colour), draws[9:12], light)
+    pose, sides, lighting, colours = draw(seed, tf.shape(images)[0], 6, 3, 3, images.shape[-1])
+    images = turn_over(warp(tf.cast(images, tf.float32), pose), sides)
+    return relight(tint(images, colours, colour), lighting, light)
 
 
 def augment_ultrasound(images, seed, geometry=0.7, light=0.2):
@@ -221,9 +254,7 @@ def augment_ultrasound(images, seed, geometry=0.7, light=0.2):
     Returns:
         (B, H, W, channels) float32, 0…255.
     """
-    import tensorflow as tf
-
-    draws = tf.random.stateless_uniform((10, tf.shape(images)[0]), tf.cast(seed, tf.int32), -1.0, 1.0)
-    images = warp(tf.cast(images, tf.float32), geometry * draws[:6])
-    images = tf.where((draws[6] > 0)[:, None, None, None], images[:, :, ::-1], images)
-    return relight(images, draws[7:10], light)
+    pose, sides, lighting = draw(seed, tf.shape(images)[0], 6, 1, 3)
+    images = warp(tf.cast(images, tf.float32), geometry * pose)
+    images = tf.where(tf.reshape(sides > 0, (-1, 1, 1, 1)), images[:, :, ::-1], images)
+    return relight(images, lighting, light)

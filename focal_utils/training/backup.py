@@ -1,23 +1,28 @@
-"""Backups of a training run: all that it needs to go on from the step where it was, in one file, whole or not at all.
+"""What is kept of a training run: backups to go on from, and the best weights, each in a file, whole or not at all.
 
 Keras' own `BackupAndRestore` forgets how far into an epoch it was, and writes the weights and the epoch one after the
-other: a run killed in between goes on with a mixture. Hence this one. It saves variables, as Keras numbers them; the
+other: a run killed in between goes on with a mixture. Hence `Backup`. It saves variables, as Keras numbers them; the
 input pipeline needs none, since each of its batches follows from the seed and the step (`training_batches`).
+
+Keras' own `ModelCheckpoint` writes over the older file in place: where the disk is full, neither is left, and HDF5, in
+which it writes, ends the process. Hence `Best`.
 """
 
+import hashlib
 import json
 import os
-import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from focal_utils.errors import DamagedData
+from focal_utils.errors import DamagedData, damaged
 from focal_utils.files import DISK_FULL, whole_file
 from focal_utils.machine import is_first_process
+from focal_utils.training.facts import flat
 
-BROKEN = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)  # what NumPy raises for a damaged .npz
+BLOCK = 1 << 20
 
 
 class Backup(keras.callbacks.Callback):
@@ -38,9 +43,14 @@ class Backup(keras.callbacks.Callback):
 
     def __init__(self, folder, steps, every=None, run=None):
         super().__init__()
-        self.folder, self.steps, self.every = folder and Path(folder), steps, every
-        self.run = json.loads(json.dumps(run or {}))
-        self.step, self.saved, self.metrics, self.began = 0, 0, None, 0
+        self.folder = Path(folder) if folder else None
+        self.steps = steps
+        self.every = every
+        self.run = json.loads(json.dumps(run or {}, default=lambda number: number.item()))  # NumPy's numbers too
+        self.step = 0
+        self.saved = 0  # the step of the newest backup
+        self.began = 0  # the step where this process began
+        self.metrics = None  # values to put back when the epoch has begun
 
     def path(self, step):
         """Where the backup of a step is."""
@@ -66,12 +76,9 @@ class Backup(keras.callbacks.Callback):
         files = self.files()
         for path in files:
             try:
-                with np.load(path, allow_pickle=False) as file:
-                    run = json.loads(str(file["run"]))
-                    values = [file[str(number)] for number in range(len(file.files) - 2)]
-                    step = int(file["step"])
-            except BROKEN as error:
-                print(f"{path.name} cannot be read ({type(error).__name__}): going on from an older one.", flush=True)
+                run, step, values = read(path)
+            except DamagedData as error:
+                print(f"{path.name} cannot be read: going on from an older one. {error}", flush=True)
                 continue
             self.check(path, run, model, values)
             own, metrics = self.variables(model)
@@ -86,17 +93,19 @@ class Backup(keras.callbacks.Callback):
 
     def check(self, path, run, model, values):
         """Raise a ValueError that names the first thing in which a backup is not of this run."""
-        for name in sorted(run.keys() | self.run.keys()):
-            if run.get(name) != self.run.get(name):
+        there = flat(run)
+        here = flat(self.run)
+        for name in sorted(there.keys() | here.keys()):
+            if there.get(name) != here.get(name):
                 raise ValueError(
-                    f"{path} is of a run with {name}={run.get(name)}, this one has {name}={self.run.get(name)}: "
+                    f"{path} is of a run with {name}={there.get(name)}, this one has {name}={here.get(name)}: "
                     "take another folder, or delete it to start afresh."
                 )
         own, metrics = self.variables(model)
-        found, here = [value.shape for value in values], [tuple(v.shape) for v in own + metrics]
-        if found != here:
+        shapes = [tuple(variable.shape) for variable in own + metrics]
+        if [value.shape for value in values] != shapes:
             raise ValueError(
-                f"{path} is of another network or optimizer: {len(found)} variables there, {len(here)} here, or of "
+                f"{path} is of another network or optimizer: {len(values)} variables there, {len(shapes)} here, or of "
                 "other shapes: take another folder, or delete it to start afresh."
             )
 
@@ -111,21 +120,13 @@ class Backup(keras.callbacks.Callback):
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
         own, metrics = self.variables(self.model)
-        values = {str(number): keras.ops.convert_to_numpy(v) for number, v in enumerate(own + metrics)}
+        loss = (
+            f"no backup of step {self.step}; that of step {self.saved} is whole. Free some space and start the run "
+            f"again with {self.folder}"
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with whole_file(self.path(self.step)) as part, open(part, "wb") as file:
-                np.savez(file, run=json.dumps(self.run), step=self.step, **values)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            raise OSError(
-                error.errno,
-                f"the disk is full: no backup of step {self.step}; that of step {self.saved} is whole. Free some space "
-                f"and start the run again with {self.folder}",
-            ) from error
+        with telling_of_a_full_disk(loss), whole_file(self.path(self.step)) as part:
+            write(part, self.run, self.step, own + metrics)
         for path in {*self.files()} - {self.path(self.step), self.path(self.saved)}:
             path.unlink(missing_ok=True)
         self.saved = self.step
@@ -155,3 +156,103 @@ class Backup(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.step != self.saved:
             self.save()
+
+
+class Best(keras.callbacks.Callback):
+    """Keeps the weights of the best validation accuracy in a file; an older one stays whole until the new one is.
+
+    Args:
+        path: where the weights go, a `.weights.h5` file.
+        reached: accuracy that an epoch has to beat; None: the first epoch is kept in any case.
+
+    Raises:
+        OSError: they could not be written, because the disk is full for instance; the older file is as it was.
+    """
+
+    def __init__(self, path, reached=None):
+        super().__init__()
+        self.path = Path(path)
+        self.reached = reached
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.reached is None or logs["val_accuracy"] > self.reached:
+            save(self.model, self.path)
+            self.reached = logs["val_accuracy"]
+
+
+def save(model, path):
+    """Write a model (`.keras`) or its weights (`.weights.h5`): under its name the file is whole, or as it was before.
+
+    Raises:
+        OSError: it could not be written, because the disk is full for instance.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with telling_of_a_full_disk(f"{path} was not written"), whole_file(path) as part:
+        find_room(part, model)
+        if path.suffix == ".keras":
+            model.save(part)
+        else:
+            model.save_weights(part)
+
+
+def find_room(path, model):
+    """Fill a file with as many zeros as a model will need there: on a full disk that fails, and does no harm.
+
+    HDF5 does not bear it: it ends the process when it cannot write, so it is not let near a disk that is too full.
+    """
+    optimizer = getattr(model, "optimizer", None)  # a compiled model's is written too
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
+    needed = sum(np.dtype("float32").itemsize * int(np.prod(variable.shape)) + 4096 for variable in variables) + BLOCK
+    with open(path, "wb") as file:
+        for start in range(0, needed, BLOCK):
+            file.write(bytes(min(BLOCK, needed - start)))
+
+
+@contextmanager
+def telling_of_a_full_disk(loss):
+    """Where the block finds the disk full, an OSError that says so, and what was lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise OSError(error.errno, f"the disk is full: {loss}") from error
+
+
+def write(path, run, step, variables):
+    """Write a backup: a run's facts, the step, the variables' values by their numbers, and a checksum over all."""
+    values = {str(number): keras.ops.convert_to_numpy(variable) for number, variable in enumerate(variables)}
+    arrays = {"run": np.array(json.dumps(run)), "step": np.array(step), **values}
+    with open(path, "wb") as file:
+        np.savez(file, checksum=checksum(arrays), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path):
+    """A run's facts, the step, and the variables' values, from a file that `write` has written.
+
+    Raises:
+        DamagedData: it is cut short or altered, be it by one bit.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if str(arrays.pop("checksum")) != checksum(arrays):
+            raise ValueError("its checksum is not that of what it holds")
+        run = json.loads(str(arrays.pop("run")))
+        step = int(arrays.pop("step"))
+    except Exception as error:  # one flipped bit shows in any of a dozen ways, by where it falls
+        raise damaged(path, error) from error
+    return run, step, [arrays[str(number)] for number in range(len(arrays))]
+
+
+def checksum(arrays):
+    """SHA-256 over the names, types, shapes and contents of a dict of arrays, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,10 +1,12 @@
 """What a training says on its way: a line an epoch, and a log that a resumed run goes on in."""
 
 import csv
+import math
 import time
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from focal_utils.files import whole_file
 
@@ -20,22 +22,54 @@ class Progress(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def on_train_begin(self, logs=None):
-        self.start, self.first = time.perf_counter(), None
+        self.start = time.perf_counter()
+        self.first = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.first = epoch if self.first is None else self.first
-        self.epoch_start, self.seen = time.perf_counter(), 0
+        if self.first is None:
+            self.first = epoch
+        self.epoch_start = time.perf_counter()
+        self.seen = 0
 
     def on_train_batch_end(self, batch, logs=None):
         self.seen += self.batch_size
 
     def on_epoch_end(self, epoch, logs=None):
-        now, epochs = time.perf_counter(), self.params["epochs"]
+        now = time.perf_counter()
+        epochs = self.params["epochs"]
         left = (now - self.start) / (epoch + 1 - self.first) * (epochs - epoch - 1)
         figures = "  ".join(f"{name} {value:.3f}" for name, value in logs.items() if name != "learning_rate")
         logs["seconds"] = now - self.epoch_start
         speed = self.seen / logs["seconds"]
         print(f"epoch {epoch + 1:3d}/{epochs}  {figures}  {speed:4.0f} images/s  {left / 60:.1f} min left", flush=True)
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends a training whose loss is no number any more, before anything of it is kept: nothing will come of it.
+
+    Put it first among the callbacks. Keras' own `TerminateOnNaN` ends the training as if it were done, after the
+    weights have been written.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite. Where it is scaled for float16, weights must be so too: a step
+            that overflows is left out then, and harms nothing.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if math.isfinite(logs["loss"]) or self.was_left_out():
+            return
+        raise FloatingPointError(
+            f"The loss became {logs['loss']} in epoch {self.epoch + 1}: nothing of this epoch is kept. A lower "
+            "learning_rate is the first thing to try, then a network that brings images to its scale (preprocessing=)."
+        )
+
+    def was_left_out(self):
+        """Whether the step overflowed and has been left out, as is done where the loss is scaled."""
+        scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
+        return scaled and all(np.isfinite(weight).all() for weight in self.model.get_weights())
 
 
 def cut_log(log, epochs):

@@ -2,7 +2,8 @@
 
 It follows Yang et al. 2022, section 4.1 (AdamW, cosine decay, no weight decay on biases, norms and γ), scaled down to
 small images. How weights move is in `optimizers.py`, how images are changed in `augment.py`, which images make up a
-batch in `batches.py`, how a run goes on in `backup.py`, and what it says on the way in `log.py`.
+batch in `batches.py`, how a run goes on in `backup.py`, what it says on the way in `log.py`, and what can be trained in
+`checks.py`.
 """
 
 from contextlib import nullcontext
@@ -11,10 +12,11 @@ from pathlib import Path
 import keras
 
 from focal_utils.machine import is_first_process, jit_here
-from focal_utils.training.augment import augment_signs
-from focal_utils.training.backup import Backup
+from focal_utils.training.backup import Backup, Best
 from focal_utils.training.batches import training_batches, validation_batches
-from focal_utils.training.log import Progress, best_logged, cut_log
+from focal_utils.training.checks import check_course, check_network, check_recipe, check_steps
+from focal_utils.training.facts import facts
+from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
 from focal_utils.training.optimizers import make_optimizer
 
 
@@ -37,13 +39,16 @@ def compile_model(model, steps, label_smoothing=0.05, jit=None, **recipe):
     return model
 
 
-def make_variables(model):
+def make_variables(model, classes=None):
     """Make the variables of a compiled model's optimizer, loss and metrics, which otherwise the first step makes.
+
+    `classes`: of a model that does not know the shape of its outputs, a subclass of `keras.Model`; None for others.
 
     TensorFlow traces a function that makes variables twice. With them made, `fit` starts after 7 s instead of 13 (671 k
     parameters, 2 CPU cores).
     """
-    zeros = keras.ops.zeros((2, *(side or 8 for side in model.output_shape[1:])))  # 8: any side will do
+    shape = model.output_shape[1:] if classes is None else (classes,)
+    zeros = keras.ops.zeros((2, *(side or 8 for side in shape)))  # 8: any side will do
     model.optimizer.build(model.trainable_variables)
     model.compute_loss(y=zeros, y_pred=zeros)
     model.compute_metrics(None, zeros, zeros)
@@ -64,16 +69,25 @@ def train(
     data,
     epochs,
     batch_size=128,
-    augment=augment_signs,
+    augment=None,
     seed=0,
     log=None,
     best=None,
     backup=None,
     backup_every=None,
     callbacks=(),
-    **recipe,
+    *,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    label_smoothing=0.05,
+    ema=None,
+    accumulate=1,
+    jit=None,
 ):
     """Train `model` on `data.x_train`, validate on `data.x_val` after each epoch, return Keras' `History`.
+
+    Batches are always full: in each epoch, what does not fill the last one sits out, other images each time.
 
     A model made in the scope of `tf.distribute.MirroredStrategy`, or with a `keras.distribution` set, trains on all of
     its devices. `batch_size` is that of all together. With a `keras.distribution`, they validate in batches of that
@@ -81,67 +95,97 @@ def train(
     differs: under `MirroredStrategy`, Keras 3.15 clips the gradient of each device's share before it adds them up.
 
     Args:
-        model: takes images 0…255, gives logits; see `FocalNet(preprocessing=…)`.
-        data: an `ImageSet`.
-        augment: a function like `augment_signs`, or None.
+        model: takes images as they are in `data`, gives logits (B, classes). A `FocalNet` brings images from 0 to 255
+            to its own scale if it is made with `preprocessing=`.
+        data: an `ImageSet`; validation and test may be missing.
+        epochs: how often each image is seen.
+        batch_size: images of a step.
+        augment: how images are changed, each time anew: None for not at all, or a function of the batch (B, H, W,
+            channels) and of two integers that fix its draws. Which changes keep a thing what it is depends on the
+            thing: `augment_signs` for what must not be mirrored, `augment_cells` for what has no side that is up,
+            `augment_ultrasound` for what may be mirrored left to right only.
         seed: fixes the batches' order and augmentation (not the initial weights: `keras.utils.set_random_seed`).
         log: path of a CSV file, one row an epoch; an interrupted run goes on in it.
         best: path of a `.weights.h5` file that keeps the weights of the best validation accuracy so far.
         backup: a folder; a run that was interrupted, at whatever moment, goes on from there when called again with it.
             The last two backups stay there when the run is over: what was trained is in them.
         backup_every: steps between backups within an epoch; None for one after each epoch.
-        callbacks: further Keras callbacks.
-        recipe: arguments of `compile_model` and `make_optimizer`.
+        callbacks: further Keras callbacks, a list.
+        optimizer: "adamw" or "muon"; see `OPTIMIZERS`.
+        learning_rate: the highest; it warms up over the first tenth of the steps, then goes down to 0 along a cosine.
+        weight_decay: of all weights that have more than one axis.
+        label_smoothing: share of each label that is spread over all classes.
+        ema: momentum, such as 0.998, of a moving average of the weights, which is then validated and kept; None for
+            the weights themselves.
+        accumulate: weights change once in so many steps, by the mean of their gradients.
+        jit: Keras' `jit_compile`; None leaves it to `jit_here`.
 
     Raises:
-        ValueError: fewer training images than a batch, labels that do not fit the model's outputs, or a backup of
-            another run.
-        DamagedData: there are backups, but none can be read. OSError: the disk is full; older backups are whole.
+        TypeError: `data` is no `ImageSet`.
+        ValueError: an argument out of range, fewer training images than a batch, labels that do not fit the model's
+            outputs, or a backup of another run or network.
+        FloatingPointError: the loss is no number any more.
+        DamagedData: there are backups, but none can be read.
+        OSError: the disk is full; what was written before is whole.
+        ModuleNotFoundError: TensorFlow is not installed: batches are made by tf.data under JAX and PyTorch too.
+
+    Example:
+        >>> network = fu.FocalNet(data.image_shape, data.num_classes, embed_dim=24, preprocessing="per_image")
+        >>> history = fu.train(network, data, epochs=8, augment=fu.augment.augment_cells, best="best.weights.h5")
     """
-    classes, steps = model.output_shape[-1], len(data.x_train) // batch_size
-    if steps == 0:
-        raise ValueError(
-            f"{len(data.x_train)} training images do not fill one batch of {batch_size}: lower batch_size."
-        )
-    if data.y_train.max() >= classes:
-        raise ValueError(
-            f"Label {data.y_train.max()} does not fit a model of {classes} classes: set classes={data.num_classes}."
-        )
+    recipe = {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "ema": ema,
+        "accumulate": accumulate,
+        "jit": jit,
+    }
+    check_recipe(**recipe)
+    check_course(data, epochs, batch_size, augment, seed, best, backup_every)
+    classes = check_network(model, data)
+    epochs = int(epochs)  # NumPy's whole numbers are understood as Python's
+    batch_size = int(batch_size)
+    seed = int(seed)
+    steps = len(data.x_train) // batch_size
+    check_steps(epochs * steps, accumulate)
     with scope_of(model):
-        make_variables(compile_model(model, epochs * steps, **recipe))
-    run = {"epochs": epochs, "batch_size": batch_size, "images": len(data.x_train), "seed": seed} | recipe
-    run |= {"augment": getattr(augment, "__name__", None)}
-    keeper = Backup(backup, steps, backup_every, run)
+        make_variables(compile_model(model, epochs * steps, **recipe), classes)
+    course = {"epochs": epochs, "batch_size": batch_size, "seed": seed, **recipe}
+    keeper = Backup(backup, steps, backup_every, {**course, **facts(model, data, augment)} if backup else None)
     done = keeper.restore(model)
-    log, best = (log, best) if is_first_process() else (None, None)
-    if backup:
-        cut_log(log, done // steps)
-    callbacks = [Progress(batch_size), *callbacks]
-    if recipe.get("ema") is not None:
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if best:
-        callbacks.append(
-            keras.callbacks.ModelCheckpoint(
-                best,
-                monitor="val_accuracy",
-                mode="max",
-                save_best_only=True,
-                save_weights_only=True,
-                initial_value_threshold=best_logged(log) if done and Path(best).exists() else None,
-            )
-        )
-    if log:
-        callbacks.append(keras.callbacks.CSVLogger(log, append=bool(backup)))
-    spread = keras.distribution.distribution() is not None
     return model.fit(
         training_batches(data.x_train, data.y_train, classes, batch_size, augment, seed, start=done),
-        validation_data=validation_batches(
-            data.x_val, data.y_val, classes, batch_size if spread else 256, whole=spread
-        ),
+        validation_data=validation(data, classes, batch_size),
         epochs=epochs,
         steps_per_epoch=steps,
         initial_epoch=done // steps,
-        callbacks=[*callbacks, keeper],
+        callbacks=in_order(model, batch_size, callbacks, log, best, keeper),
         shuffle=False,
         verbose=0,
     )
+
+
+def validation(data, classes, batch_size):
+    """The validation batches of the data, or None where it has none."""
+    if "val" not in data.parts:
+        return None
+    if keras.distribution.distribution() is not None:
+        return validation_batches(data.x_val, data.y_val, classes, batch_size, whole=True)
+    return validation_batches(data.x_val, data.y_val, classes)
+
+
+def in_order(model, batch_size, callbacks, log, best, keeper):
+    """A run's callbacks, in the order in which they act when an epoch ends; of several processes, the first writes."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # within the one that scales the loss
+    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
+    files = []
+    if log and is_first_process():
+        if keeper.folder:
+            cut_log(log, keeper.step // keeper.steps)
+        files.append(keras.callbacks.CSVLogger(log, append=bool(keeper.folder)))
+    if best and is_first_process():
+        reached = best_logged(log) if keeper.step and Path(best).exists() else None
+        files.insert(0, Best(best, reached))
+    return [StopAtNaN(), *averages, Progress(batch_size), *callbacks, *files, keeper]

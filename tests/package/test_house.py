@@ -22,7 +22,6 @@ NOT_YET = (
     "focal_utils/explorer/network.py",
     "focal_utils/layers",
     "focal_utils/models",
-    "focal_utils/training",
     "tools/evaluate.py",
     "tools/export.py",
     "tools/kill_runs.py",
@@ -77,7 +76,9 @@ TESTED_BY = {
     "test_measuring.py": ("measuring.memory", "measuring.processes", "measuring.race"),
     "test_models.py": ("models.focalnet",),
     "test_network.py": ("explorer.bundle",),
+    "test_backup.py": ("training.facts",),
     "test_training.py": ("training.optimizers",),
+    "test_training_checks.py": ("training.batches",),
 }
 
 
