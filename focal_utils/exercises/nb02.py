@@ -3,18 +3,15 @@
 import numpy as np
 from keras import ops
 
-from focal_utils.exercises.checking import NotYet, call, exercise
+from focal_utils.exercises.checking import NotYet, call, compare, exercise, need_array, same
 from focal_utils.layers.focal import aggregate
 
-
-def close(a, b):
-    return np.shape(a) == np.shape(b) and np.allclose(a, b, atol=1e-4)
+LINEAR = 5e-3  # by how much sums may be off where graphics cards round products to ten bits
 
 
 def check_gates_shape(gates, shape, levels):
     """Raise NotYet unless there are levels + 1 gates at each pixel of a map of the given shape (B, H, W, C)."""
-    if isinstance(gates, list):
-        raise NotYet(f"A list of {len(gates)} came back; one tensor with all gates along its last axis is wanted.")
+    need_array(gates, "one tensor with all gates along its last axis is wanted.")
     batch, height, width, channels = shape
     if gates.shape in ((batch, levels + 1), (batch, 1, 1, levels + 1)):
         raise NotYet("One set of gates for the whole picture. Each pixel should decide for itself: (B, H, W, L + 1).")
@@ -34,7 +31,8 @@ def judge_gates(answer):
     first, second = rng.normal(scale=3, size=(2, 6, 6, 8)).astype("float32")
     poked = first.copy()
     poked[3, 3] += 5.0
-    x = np.stack([first, second, first + second, np.zeros_like(first), poked])
+    shifted = [first + 5 * channel for channel in np.eye(8, dtype="float32")]  # one channel each, at every pixel
+    x = np.stack([first, second, first + second, np.zeros_like(first), poked, *shifted])
     gates = call(answer, x, 3)
     check_gates_shape(gates, x.shape, 3)
     if np.allclose(gates.sum(axis=-1), 1, atol=1e-4):
@@ -44,7 +42,7 @@ def judge_gates(answer):
         )
     if np.ptp(gates, axis=-1).max() < 1e-6 < np.ptp(gates):
         raise NotYet("All gates of a pixel are the same number. Each level needs weights of its own.")
-    if np.ptp(gates) < 1e-6 or close(gates[0], gates[1]):
+    if np.ptp(gates) < 1e-6 or same(gates[0], gates[1]):
         raise NotYet("Your gates are the same whatever x is. A pixel's gates should depend on what is there.")
     if gates.min() >= 0 and gates.max() <= 1:
         raise NotYet("Your gates all lie between 0 and 1. Is there a sigmoid? A gate may be negative, or large.")
@@ -56,8 +54,14 @@ def judge_gates(answer):
             f"Moving one pixel of x changes the gates of {moved.sum()} pixels. In eq. (2.2) each pixel's gates come "
             "from that pixel alone."
         )
-    if not close(gates[0] + gates[1], gates[2] + gates[3]):
+    if not same(gates[0] + gates[1], gates[2] + gates[3], LINEAR):
         raise NotYet("Something bends between x and the gates, an activation perhaps. The paper's are linear: XW + b.")
+    for channel in range(8):
+        if same(gates[5 + channel], gates[0], 1e-6):
+            raise NotYet(
+                f"Channel {channel} of x has no say in your gates. In XW + b each gate weighs all channels, by weights "
+                "that are learned."
+            )
     check_gates_shape(call(answer, x, 2), x.shape, 2)
     return 'Next: what would a softmax cost? Read on, and try gating="softmax" in notebook 09.'
 
@@ -65,8 +69,8 @@ def judge_gates(answer):
 def wrong_sums(contexts, gates):
     """Pairs of a wrong result and what to say about it."""
     levels = len(contexts)
-    slices = [gates[..., level : level + 1] for level in range(levels)]
     shape = contexts[0].shape
+    slices = [gates[..., level : level + 1] for level in range(levels)]
     yield sum(contexts) + 0 * slices[0], "The contexts are added up, but the gates are not used."
     yield sum(slices) + np.zeros(shape), "You add up the gates. Each should be multiplied with its context first."
     yield (
@@ -94,11 +98,17 @@ def wrong_sums(contexts, gates):
     )
 
 
+def contexts_and_gates(rng, levels):
+    """Contexts for a map of 6 × 6 pixels and 6 channels, the last a global one, and gates for them."""
+    shapes = [(1, 6, 6, 6)] * levels + [(1, 1, 1, 6)]
+    contexts = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    return contexts, rng.normal(size=(1, 6, 6, levels + 1)).astype("float32")
+
+
 @exercise("2.2 aggregate")
 def judge_aggregate(answer):
     rng = np.random.default_rng(3)
-    contexts = [rng.normal(size=shape).astype("float32") for shape in [(1, 6, 6, 6)] * 2 + [(1, 1, 1, 6)]]
-    gates = rng.normal(size=(1, 6, 6, 3)).astype("float32")
+    contexts, gates = contexts_and_gates(rng, 2)
     try:
         result = call(answer, contexts, gates)
     except NotYet as reason:
@@ -108,15 +118,14 @@ def judge_aggregate(answer):
                 "one by one, or spread the global one with ops.broadcast_to first."
             ) from reason
         raise
-    if isinstance(result, list):
-        raise NotYet(f"A list of {len(result)} came back: the levels are still to be added up.")
+    need_array(result, "the levels are still to be added up.")
     if result.shape in ((1, 6, 6), (1, 6, 6, 1)):
         raise NotYet(f"The result has shape {result.shape}: the channels have been added up too. Sum over levels only.")
     if result.shape != contexts[0].shape:
         raise NotYet(f"The result has shape {result.shape}; (B, H, W, C) is wanted, here {contexts[0].shape}.")
-    if close(result, aggregate(contexts, gates)):
-        return "That is the second step, whole. Each pixel now has one context, mixed to its own wish."
-    for wrong, message in wrong_sums(contexts, gates):
-        if close(result, wrong):
-            raise NotYet(message)
-    raise NotYet("The shape is right, the numbers are not. At one pixel: gate 0 × context 0 + gate 1 × context 1 + …?")
+    otherwise = "The shape is right, the numbers are not. At one pixel: gate 0 × context 0 + gate 1 × context 1 + …?"
+    compare(result, aggregate(contexts, gates), wrong_sums(contexts, gates), otherwise)
+    more, their_gates = contexts_and_gates(rng, 3)
+    if not same(call(answer, more, their_gates), aggregate(more, their_gates)):
+        raise NotYet("Right for 3 contexts, but not for 4: there may be any number of levels.")
+    return "That is the second step, whole. Each pixel now has one context, mixed to its own wish."

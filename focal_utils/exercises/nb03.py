@@ -5,40 +5,43 @@ import math
 import numpy as np
 from keras import ops
 
-from focal_utils.exercises.checking import NotYet, call, exercise, number
+from focal_utils.exercises.checking import call, close, compare, exercise, need_shape, number, same_numbers
 
 
-def same(answer, other):
-    return answer.shape == other.shape and np.allclose(answer, other, atol=1e-5)
+def judge_numbers(answer, cases, right, mistakes, otherwise):
+    """`compare` for a learner's function (C, kernels) → number, tried with `cases`.
 
-
-def judge_numbers(answer, cases, right, mistakes):
-    """Compare a learner's function (C, kernels) → number with `right` and with each (wrong function, message).
-
-    Returns the first case with a wrong answer, and that answer, where no message fits; None where all are right.
+    Args:
+        answer: the function. cases: pairs (C, kernels).
+        right: the right function. mistakes: pairs (wrong function, message).
+        otherwise: a function (C, kernels, number) → the message, for the first case whose number is wrong.
     """
     numbers = [number(answer, dim, list(kernels)) for dim, kernels in cases]
-    for formula, message in [(right, None), *mistakes]:
-        if np.allclose(numbers, [formula(dim, kernels) for dim, kernels in cases], rtol=1e-9):
-            if message:
-                raise NotYet(message)
-            return None
-    return next(item for item in zip(cases, numbers, strict=True) if item[1] != right(*item[0]))
+    due = [right(dim, kernels) for dim, kernels in cases]
+    wrong = [place for place in range(len(cases)) if not close(numbers[place], due[place])]
+    message = otherwise(*cases[wrong[0]], numbers[wrong[0]]) if wrong else ""
+    told = [([formula(*case) for case in cases], words) for formula, words in mistakes]
+    compare(numbers, due, told, message, same_numbers)
 
 
 @exercise("3.1 modulate")
-def modulate(answer):
+def judge_modulate(answer):
     rng = np.random.default_rng(31)
     query, context = rng.normal(size=(2, 2, 3, 4, 6)).astype("float32")
-    kernels, biases = rng.normal(size=(2, 6, 6)).astype("float32"), rng.normal(size=(2, 6)).astype("float32")
-    h, proj = (
-        lambda x, k=k, b=b: ops.matmul(x, k) + ops.convert_to_tensor(b) for k, b in zip(kernels, biases, strict=True)
-    )
-    shape, query, context = query.shape, ops.convert_to_tensor(query), ops.convert_to_tensor(context)
+    kernels = rng.normal(size=(2, 6, 6)).astype("float32")
+    biases = rng.normal(size=(2, 6)).astype("float32")
+
+    def h(x):
+        return ops.matmul(x, kernels[0]) + biases[0]
+
+    def proj(x):
+        return ops.matmul(x, kernels[1]) + biases[1]
+
+    shape = query.shape
+    query = ops.convert_to_tensor(query)
+    context = ops.convert_to_tensor(context)
     y = call(answer, query, context, h, proj)
-    if isinstance(y, list) or y.shape != shape:
-        got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
-        raise NotYet(f"I get {got} for a query of shape {shape}; the output has the query's shape.")
+    need_shape(y, shape, "The output has the query's shape.")
     m = h(context)
     mistakes = [
         (proj(query + m), "You add the modulator: every query is shifted by the same amount. Who is silenced by that?"),
@@ -54,11 +57,8 @@ def modulate(answer):
         (proj(query * ops.softmax(m)), "Your modulator sums to 1 over the channels. Must they share? It goes in raw."),
         (proj(query * ops.tanh(m)), "Your modulator is squashed by a tanh. The paper lets h say any number."),
     ]
-    for wrong, message in mistakes:
-        if same(y, ops.convert_to_numpy(wrong)):
-            raise NotYet(message)
-    if not same(y, ops.convert_to_numpy(proj(query * m))):
-        raise NotYet("The shape is right, the values are not. Read y = proj(q ⊙ h(z_out)) from the inside out.")
+    otherwise = "The shape is right, the values are not. Read y = proj(q ⊙ h(z_out)) from the inside out."
+    compare(y, proj(query * m), mistakes, otherwise)
     return "Six letters of an equation, and the whole of 01 and 02 stand behind one of them."
 
 
@@ -115,16 +115,16 @@ PARAMETER_MISTAKES = [
 
 
 @exercise("3.2 parameters")
-def parameters(answer):
-    cases = [(12, (3, 5)), (32, (3, 5, 7)), (7, (5,)), (5, ())]
-    wrong = judge_numbers(answer, cases, count_parameters, PARAMETER_MISTAKES)
-    if wrong:
-        (dim, kernels), got = wrong
+def judge_parameters(answer):
+    def otherwise(dim, kernels, got):
         right = count_parameters(dim, kernels)
-        raise NotYet(
+        return (
             f"For C = {dim} and kernels {list(kernels)} I count {right:,} and you {got:,.0f}, {got - right:+,.0f}. "
             "Go through f, the kernels, h and proj: weights, then biases."
         )
+
+    cases = [(12, (3, 5)), (32, (3, 5, 7)), (7, (5,)), (5, ())]
+    judge_numbers(answer, cases, count_parameters, PARAMETER_MISTAKES, otherwise)
     return "You can say what a module weighs before you build it; notebook 05 does so for whole networks."
 
 
@@ -175,13 +175,16 @@ CROSSOVER_MISTAKES = [
 
 
 @exercise("3.3 crossover")
-def crossover(answer):
-    cases = [(32, (3, 5)), (96, (3, 5, 7)), (16, (3, 5, 7, 9)), (8, (3, 3, 3)), (8, (1, 1, 1))]
-    wrong = judge_numbers(answer, cases, lambda c, ks: side_above(meeting_point(c, ks)), CROSSOVER_MISTAKES)
-    if wrong:
-        (dim, kernels), got = wrong
-        raise NotYet(
+def judge_crossover(answer):
+    def right(dim, kernels):
+        return side_above(meeting_point(dim, kernels))
+
+    def otherwise(dim, kernels, got):
+        return (
             f"For C = {dim} and kernels {list(kernels)} you say {got:g}. Put that side, and the one below, "
             "into both formulas: attention must be the dearer one at the first, and not yet at the second."
         )
+
+    cases = [(32, (3, 5)), (96, (3, 5, 7)), (16, (3, 5, 7, 9)), (8, (3, 3, 3)), (8, (1, 1, 1))]
+    judge_numbers(answer, cases, right, CROSSOVER_MISTAKES, otherwise)
     return "C has dropped out: width makes both dearer alike, and only the size of the map decides."

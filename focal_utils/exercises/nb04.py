@@ -3,11 +3,7 @@
 import numpy as np
 from keras import ops
 
-from focal_utils.exercises.checking import NotYet, call, exercise
-
-
-def same(answer, other):
-    return answer.shape == other.shape and np.allclose(answer, ops.convert_to_numpy(other), atol=1e-4)
+from focal_utils.exercises.checking import NotYet, call, compare, exercise, need_shape, same
 
 
 def affine(rng, channels, activation):
@@ -29,15 +25,15 @@ def scaled_norm(rng, channels):
 
 
 @exercise("4.1 block")
-def block(answer):
+def judge_block(answer):
     rng = np.random.default_rng(41)
     x = ops.convert_to_tensor(rng.normal(2, 3, size=(2, 3, 4, 6)).astype("float32"))
-    n1, n2 = scaled_norm(rng, 6), scaled_norm(rng, 6)
-    mod, mlp = affine(rng, 6, ops.tanh), affine(rng, 6, ops.relu)
+    n1 = scaled_norm(rng, 6)
+    n2 = scaled_norm(rng, 6)
+    mod = affine(rng, 6, ops.tanh)
+    mlp = affine(rng, 6, ops.relu)
     y = call(answer, x, n1, mod, n2, mlp)
-    if isinstance(y, list) or y.shape != x.shape:
-        got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
-        raise NotYet(f"I get {got} for an input of shape {tuple(x.shape)}; a block gives back a map like its input.")
+    need_shape(y, x.shape, "A block gives back a map like its input.")
     half = x + mod(n1(x))
     mistakes = [
         (mlp(n2(mod(n1(x)))), "There is no sum in it: this is a plain stack. Where does x itself go on?"),
@@ -58,11 +54,8 @@ def block(answer):
         (on_main_path(x, n1, mod, n2, mlp), "x itself goes through the norm before the sum. Should it?"),
         (swapped(x, n1, mod, n2, mlp), "The MLP comes first here. First look around, then think."),
     ]
-    for wrong, message in mistakes:
-        if same(y, wrong):
-            raise NotYet(message)
-    if not same(y, half + mlp(n2(half))):
-        raise NotYet("The shape is right, the values are not. Two lines: x = x + branch(norm(x)), one for each.")
+    otherwise = "The shape is right, the values are not. Two lines: x = x + branch(norm(x)), one for each."
+    compare(y, half + mlp(n2(half)), mistakes, otherwise)
     return "Two lines, and thirty of these can be stacked."
 
 
@@ -83,15 +76,13 @@ def swapped(x, n1, mod, n2, mlp):
 
 
 @exercise("4.2 drop path")
-def drop_path(answer):
+def judge_drop_path(answer):
     rng = np.random.default_rng(42)
     x = rng.normal(size=(6, 2, 3, 6)).astype("float32")
     chance = np.array([0.05, 0.5, 0.15, 0.9, 0.29, 0.7], "float32")
     rate = 0.3
     y = call(answer, ops.convert_to_tensor(x), rate, ops.convert_to_tensor(chance))
-    if isinstance(y, list) or y.shape != x.shape:
-        got = f"a list of {len(y)}" if isinstance(y, list) else f"shape {y.shape}"
-        raise NotYet(f"I get {got} for an input of shape {x.shape}. Dropped samples stay in the batch, as zeros.")
+    need_shape(y, x.shape, "Dropped samples stay in the batch, as zeros.")
     kept = (chance >= rate)[:, None, None, None].astype("float32")
     columns = (chance >= rate)[None, None, None, :].astype("float32")
     mistakes = [
@@ -108,11 +99,8 @@ def drop_path(answer):
         (x * kept * len(chance) / kept.sum(), "You divide by the share kept this time, not by its probability."),
         (x + x * kept / (1 - rate), "x is added. The sum is the block's business; here only the branch goes through."),
     ]
-    for wrong, message in mistakes:
-        if same(y, wrong):
-            raise NotYet(message)
-    if not same(y, x * kept / (1 - rate)):
-        raise NotYet("Neither all kept nor all dropped samples are right. A kept one is x/(1 − rate), a dropped one 0.")
+    otherwise = "Neither all kept nor all dropped samples are right. A kept one is x/(1 − rate), a dropped one 0."
+    compare(y, x * kept / (1 - rate), mistakes, otherwise)
     whole = call(answer, ops.convert_to_tensor(x), 0.0, ops.convert_to_tensor(np.zeros(6, "float32")))
     if not same(whole, x):
         raise NotYet("Right for rate 0.3. But at rate 0, u = 0 must be kept: is it u > rate, or u ≥ rate?")
@@ -120,14 +108,15 @@ def drop_path(answer):
 
 
 @exercise("4.3 drop rates")
-def drop_rates(answer):
+def judge_drop_rates(answer):
     def rates(rate, depth):
         got = np.ravel(call(answer, rate, depth)).astype(float)
         if len(got) != depth:
             raise NotYet(f"{len(got)} rates for {depth} blocks: one for each.")
         return got
 
-    got, right = rates(0.3, 7), np.linspace(0, 0.3, 7)
+    got = rates(0.3, 7)
+    right = np.linspace(0, 0.3, 7)
     mistakes = [
         (np.full(7, 0.3), "The same rate for every block. The first blocks are the ones that all others stand on."),
         (right[::-1], "The first block is dropped most. Which one do all others build on?"),
@@ -136,15 +125,17 @@ def drop_rates(answer):
         (0.3 * np.arange(7), "It grows by `rate` at every block, past 1. `rate` is that of the last."),
         (1 - right, "These are the probabilities of being kept."),
     ]
-    for wrong, message in mistakes:
-        if np.allclose(got, wrong):
-            raise NotYet(message)
-    if not np.allclose(got, right):
-        raise NotYet(f"For rate 0.3 and 7 blocks you say {np.round(got, 3)}. Equal steps from 0 to 0.3 are wanted.")
+    otherwise = f"For rate 0.3 and 7 blocks you say {np.round(got, 3)}. Equal steps from 0 to 0.3 are wanted."
+    compare(got, right, mistakes, otherwise)
     try:
         single = rates(0.3, 1)
     except NotYet as reason:
         raise NotYet(f"Right for 7 blocks, but not for a network of 1: {reason}") from None
-    if not np.allclose(single, 0):
+    if not same(single, np.zeros(1)):
         raise NotYet("Right for 7 blocks. A network of 1 block has only a first one: its rate is 0.")
+    for rate, depth in ((0.1, 7), (0.5, 4)):
+        if not same(rates(rate, depth), np.linspace(0, rate, depth)):
+            raise NotYet(
+                f"Right for rate 0.3, but not for rate {rate} and {depth} blocks: the last one has the rate asked for."
+            )
     return "For these 7 blocks that is also what `FocalNet(drop_path_rate=…)` hands to its blocks."

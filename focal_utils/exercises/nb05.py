@@ -1,15 +1,19 @@
 """The exercises of notebook 05: shapes of the stages, the weights of a block, a variant of one's own."""
 
-import numbers
 from collections.abc import Mapping
 
 import numpy as np
 
-from focal_utils.exercises.checking import NotYet, call, exercise
+from focal_utils.exercises.checking import NotYet, call, close, exercise, number, whole_numbers
 from focal_utils.layers.blocks import FocalBlock
+from focal_utils.layers.focal import FocalModulation
 from focal_utils.models.focalnet import FocalNet
 
-MAX_WEIGHTS, MIN_BLOCKS, MIN_STAGES, SIDE = 1_000_000, 8, 3, 64
+# Of exercise 5.3.
+MAX_WEIGHTS = 1_000_000
+MIN_BLOCKS = 8
+MIN_STAGES = 3
+SIDE = 64
 
 
 @exercise("5.1 shapes")
@@ -18,12 +22,12 @@ def judge_shapes(answer):
         return [(height // (patch * 2**s), width // (patch * 2**s), dim * 2**s) for s in range(stages)]
 
     for case in ((64, 96, 16, 4, 3), (69, 94, 10, 4, 3), (32, 32, 24, 2, 2)):
-        asked, want = "my_shapes({}, {}, {}, {}, {})".format(*case), np.array(stage_shapes(*case))
+        asked = "my_shapes({}, {}, {}, {}, {})".format(*case)
+        want = np.array(stage_shapes(*case))
         got = call(answer, *case)
-        try:
-            got = np.array(got)
-        except ValueError:
-            got = np.array([])
+        if isinstance(got, list):  # of arrays or tensors, one for each stage
+            alike = len({item.shape for item in got}) == 1
+            got = np.array(got) if alike else np.array([])
         if got.ndim != 2 or got.shape[1] != 3:
             raise NotYet(f"{asked} is no list of triples. One (height, width, channels) for each stage is needed.")
         if len(got) != len(want):
@@ -49,7 +53,8 @@ def _wrong_number_of_stages(asked, got, want):
 
 
 def _wrong_channels(got, want, case):
-    dim, stages = case[2], case[4]
+    dim = case[2]
+    stages = case[4]
     if np.array_equal(got, np.full(stages, dim)):
         raise NotYet("Your channels stay the same. What does an embedding do to them each time it halves the sides?")
     if np.array_equal(got, dim * np.arange(1, stages + 1)):
@@ -63,7 +68,8 @@ def _wrong_channels(got, want, case):
 def _wrong_sides(asked, got, want, case):
     height, width, _, patch, stages = case
     reduction = patch * 2.0 ** np.arange(stages)[:, None]
-    exact, got = np.array([height, width]) / reduction, got[:, :2]
+    exact = np.array([height, width]) / reduction
+    got = got[:, :2]
     if np.array_equal(got, np.array([height, width]) // (reduction / patch)):
         raise NotYet("Stage 0 has the size of the picture here. What does the stem do, with its stride of patch_size?")
     if np.array_equal(got, np.array([height, width]) // (2 * reduction)):
@@ -84,14 +90,15 @@ def _wrong_sides(asked, got, want, case):
 @exercise("5.2 block parameters")
 def judge_block_parameters(answer):
     for channels, levels, window in ((96, 2, 3), (24, 3, 3), (16, 3, 5)):
-        got = call(answer, channels, levels, window)
-        if not np.issubdtype(np.asarray(got).dtype, np.number) or np.size(got) != 1:
+        several = call(answer, channels, levels, window)
+        if isinstance(several, list) or several.size != 1:
             raise NotYet("A single number is needed, the sum over all parts of the block.")
-        got, want = float(got), block_parameters(channels, levels, window)
-        if got == want:
+        got = number(lambda *_, parts=several: parts.reshape(()))
+        want = block_parameters(channels, levels, window)
+        if close(got, want):
             continue
         for amount, diagnosis in _misses(channels, levels, window):
-            if got - want == amount:
+            if close(got - want, amount):
                 raise NotYet(diagnosis)
         raise NotYet(
             f"my_block_parameters({channels}, {levels}, {window}) is {got:,.0f}, {abs(got - want):,.0f} too "
@@ -111,7 +118,8 @@ def block_parameters(channels, levels, window):
 def _misses(channels, levels, window):
     """Pairs (by how much a count is off, what kind of mistake does that), for a block's weights."""
     kernels = [window + 2 * level for level in range(levels)]
-    squares, area = sum(k * k for k in kernels), channels * sum(k * k for k in kernels)
+    squares = sum(k * k for k in kernels)
+    area = channels * squares
     biases = (2 * channels + levels + 1) + 2 * channels + 5 * channels
     mlp = 8 * channels**2 + 5 * channels
     return (
@@ -142,24 +150,38 @@ def _misses(channels, levels, window):
     )
 
 
+def about_weights(channels, depths):
+    """Roughly how many weights a network has, 12·C² a block, each stage twice as wide; 0 where that makes no sense."""
+    if whole_numbers([channels]) is None or min(depths) < 1:
+        return 0
+    return sum(12 * (channels * 2.0**stage) ** 2 * depth for stage, depth in enumerate(depths))
+
+
 @exercise("5.3 own variant")
 def judge_own_variant(answer):
     if not isinstance(answer, Mapping):
         raise NotYet(f"A dictionary of arguments for fu.FocalNet is needed, but this is a {type(answer).__name__}.")
     arguments = {"input_shape": (SIDE, SIDE, 3), "classes": 43} | dict(answer)
-    if tuple(arguments["input_shape"]) != (SIDE, SIDE, 3) or arguments["classes"] != 43:
+    if whole_numbers(arguments["input_shape"]) != (SIDE, SIDE, 3) or arguments["classes"] != 43:
         raise NotYet(f"Leave input_shape=({SIDE}, {SIDE}, 3) and classes=43 as the exercise sets them.")
-    depths = arguments.get("depths", (2, 2, 6, 2))
-    if isinstance(depths, numbers.Integral) or len(depths) < MIN_STAGES:
+    depths = whole_numbers(arguments.get("depths", (2, 2, 6, 2)))
+    if depths is None or len(depths) < MIN_STAGES:
+        depths = arguments.get("depths")
         raise NotYet(f"depths={depths!r}: at least {MIN_STAGES} stages are needed, so a tuple of as many numbers.")
     if sum(depths) < MIN_BLOCKS:
         raise NotYet(f"depths={depths!r} are {sum(depths)} blocks, at least {MIN_BLOCKS} are needed.")
+    about = about_weights(arguments.get("embed_dim", 96), depths)
+    if about > 20 * MAX_WEIGHTS:  # it is not even built
+        raise NotYet(f"It would have about {about:.0e} weights; at most {MAX_WEIGHTS:,} are allowed. Narrower, please.")
     try:
-        model = FocalNet(**arguments)
-    except (TypeError, ValueError) as error:
+        model = FocalNet(**arguments | {"depths": depths})
+    except Exception as error:
         raise NotYet(f"fu.FocalNet refuses it: {str(error).splitlines()[0]}") from error
-    last = [layer for layer in model.layers if isinstance(layer, FocalBlock)][-1]
-    sees, side = last.modulation.contextualize.receptive_field, last.output.shape[1]
+    blocks = [layer for layer in model.layers if isinstance(layer, FocalBlock)]
+    if not isinstance(blocks[-1].modulation, FocalModulation):
+        raise NotYet("Its blocks mix with attention. It should be a network of focal modulation, so leave `mixer` out.")
+    sees = blocks[-1].modulation.contextualize.receptive_field
+    side = blocks[-1].output.shape[1]
     if model.count_params() > MAX_WEIGHTS:
         raise NotYet(
             f"It has {model.count_params():,} weights, at most {MAX_WEIGHTS:,} are allowed. Where do they sit? "

@@ -4,7 +4,7 @@ import numpy as np
 
 from focal_utils.data import gtsrb
 from focal_utils.data.gtsrb import GTSRB_CLASSES
-from focal_utils.exercises.checking import NotYet, call, exercise
+from focal_utils.exercises.checking import NotYet, call, exercise, whole_numbers
 
 MIRRORED = {frozenset(pair) for pair in gtsrb.MIRRORED.items() if len(set(pair)) == 2}
 NO_COUNTERPART = (21, 23, 24, 25, 27, 28, 29, 31)  # a mirror changes these, but not into another of the 43 classes
@@ -14,9 +14,11 @@ NO_COUNTERPART = (21, 23, 24, 25, 27, 28, 29, 31)  # a mirror changes these, but
 def judge_split(answer):
     rng = np.random.default_rng(0)
     frames = rng.integers(5, 12, 60)  # of each of 60 tracks
-    labels, tracks = np.repeat(np.arange(60) // 12, frames), np.repeat(rng.permutation(60), frames)
+    labels = np.repeat(np.arange(60) // 12, frames)
+    tracks = np.repeat(rng.permutation(60), frames)
     shuffled = rng.permutation(len(labels))
-    labels, tracks = labels[shuffled], tracks[shuffled]
+    labels = labels[shuffled]
+    tracks = tracks[shuffled]
     mask = np.asarray(call(answer, labels, tracks, 0.25))
     if np.shape(mask) != labels.shape:
         raise NotYet(f"The result has shape {np.shape(mask)}, {labels.shape} is needed: true or false for each image.")
@@ -44,17 +46,20 @@ def judge_split(answer):
     counts = {len(np.unique(tracks[mask & (labels == label)])) for label in range(5)}
     if counts != {3}:
         raise NotYet(f"Each class has 12 tracks, so 3 each belong to validation; yours give {sorted(counts)}.")
+    half = np.asarray(call(answer, labels, tracks, 0.5))
+    if half.shape != mask.shape or abs(len(np.unique(tracks[half.astype(bool)])) / 60 - 0.5) > 0.05:
+        raise NotYet("Right for share=0.25, but for share=0.5 half of the tracks should be validation.")
     return "Next: draw ten splits with other seeds. By how much does the accuracy on validation move?"
 
 
 @exercise("6.2 mirrored")
 def judge_mirrored(answer):
     try:
-        pairs = [
-            tuple(int(label) for label in pair) for pair in (answer.items() if isinstance(answer, dict) else answer)
-        ]
-    except (TypeError, ValueError):
-        raise NotYet("A list of pairs of class numbers is needed, such as [(33, 34), …].") from None
+        pairs = [whole_numbers(pair) for pair in (answer.items() if isinstance(answer, dict) else answer)]
+    except TypeError:
+        pairs = [None]
+    if None in pairs:
+        raise NotYet("A list of pairs of class numbers is needed, such as [(33, 34), …]. They are whole numbers.")
     if any(len(pair) != 2 for pair in pairs):
         raise NotYet("Every item must be a pair: two class numbers.")
     for pair in pairs:

@@ -2,20 +2,19 @@
 
 import math
 
-import numpy as np
-
 from focal_utils.exercises.checking import NotYet, exercise, number
 
 
 @exercise("9.1 seeds")
 def judge_seeds(answer):
     for spread, effect in ((0.5, 0.3), (0.5, 0.1), (0.2, 0.4)):
-        given, exact = number(answer, spread, effect), (1.96 * spread / effect) ** 2
+        given = number(answer, spread, effect)
+        exact = (1.96 * spread / effect) ** 2
         if given == math.ceil(exact):
             continue
-        if np.isclose(given, exact) or given == math.floor(exact):
+        if abs(given - exact) < 0.01 or given == math.floor(exact):
             raise NotYet(f"{exact:.2f} seeds do not exist, and fewer are not enough: round up.")
-        if np.isclose(given, math.sqrt(exact), atol=1e-3) or given == math.ceil(math.sqrt(exact)):
+        if abs(given - math.sqrt(exact)) < 0.01 or given == math.ceil(math.sqrt(exact)):
             raise NotYet("That is √n: square it.")
         if given == math.ceil((spread / effect) ** 2):
             raise NotYet("The 1.96 is missing: without it the interval covers the mean two times in three.")

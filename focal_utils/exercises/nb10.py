@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from focal_utils.exercises.checking import NotYet, call, exercise
+from focal_utils.exercises.checking import NotYet, call, exercise, need_array
 
 
 @exercise("10.1 layout")
 def judge_layout(answer):
     value = np.random.default_rng(0).normal(size=(5, 4, 3, 3)).astype("float32")
-    result, due = call(answer, value), value.transpose(2, 3, 1, 0)
-    if isinstance(result, list):
-        raise NotYet(f"A list of {len(result)} came back; one array is wanted.")
+    due = value.transpose(2, 3, 1, 0)
+    result = call(answer, value)
+    need_array(result, "one array is wanted.")
     if np.array_equal(result, value):
         raise NotYet("Nothing has moved.")
     if result.size != value.size or result.ndim != 4:
