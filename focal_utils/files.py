@@ -66,7 +66,7 @@ def given_folder():
     name = os.environ.get("FOCAL_DATA_DIR")
     if not name:
         return None
-    folder = _without_tilde(name)
+    folder = without_tilde(name)
     if not folder.is_dir():
         raise NotADirectoryError(f"FOCAL_DATA_DIR is {name!r}, which is not a folder: correct it or unset it.")
     return folder
@@ -80,7 +80,7 @@ def cache_folder():
     """
     name = os.environ.get("FOCAL_CACHE_DIR")
     if name:
-        return _without_tilde(name)
+        return without_tilde(name)
     if (BESIDE_PACKAGE / "README.md").is_file() and os.access(BESIDE_PACKAGE, os.W_OK):
         return BESIDE_PACKAGE / "cache"
     try:
@@ -89,7 +89,7 @@ def cache_folder():
         return Path(tempfile.gettempdir()) / "focal_utils"
 
 
-def _without_tilde(name):
+def without_tilde(name):
     """A path with `~` spelled out, where there is a home to put in its place."""
     try:
         return Path(name).expanduser()
@@ -133,33 +133,33 @@ def load_results(name):
 
 # ---- names of one's own, beside the name that a file will have
 
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # several machines may share a folder
-_numbers = itertools.count()
-_in_use = set()
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # several machines may share a folder
+NUMBERS = itertools.count()
+IN_USE = set()
 
 
 @contextmanager
-def _own_name(path, kind):
+def own_name(path, kind):
     """A name beside `path` that no other process or thread has; it ends as `path` does, since Keras looks at that."""
-    name = f".{_HOST}-{os.getpid()}-{next(_numbers)}.{kind}.{path.name}"
-    _in_use.add(name)
+    name = f".{HOST}-{os.getpid()}-{next(NUMBERS)}.{kind}.{path.name}"
+    IN_USE.add(name)
     try:
         yield path.with_name(name)
     finally:
-        _in_use.discard(name)
+        IN_USE.discard(name)
 
 
-def _left_behind(path, kind):
+def left_behind(path, kind):
     """Such names beside `path` whose process is no more: a list of paths, none where psutil is not installed."""
     try:
         import psutil
     except ModuleNotFoundError:  # the layers alone come without it
         return []
     found = []
-    for other in path.parent.glob(f".{_HOST}-*.{kind}.{glob.escape(path.name)}"):
+    for other in path.parent.glob(f".{HOST}-*.{kind}.{glob.escape(path.name)}"):
         process = other.name.split("-")[1]
         own = process == str(os.getpid())
-        if process.isdecimal() and (other.name not in _in_use if own else not psutil.pid_exists(int(process))):
+        if process.isdecimal() and (other.name not in IN_USE if own else not psutil.pid_exists(int(process))):
             found.append(other)
     return found
 
@@ -182,9 +182,9 @@ def whole_file(path):
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
-    for leftover in _left_behind(path, "tmp"):
+    for leftover in left_behind(path, "tmp"):
         leftover.unlink(missing_ok=True)
-    with _own_name(path, "tmp") as temporary:
+    with own_name(path, "tmp") as temporary:
         try:
             yield temporary
             os.replace(temporary, path)
@@ -343,15 +343,15 @@ def fetch(url, path, checksum=None, algorithm="md5", most=LARGEST_DOWNLOAD):
         raise ConnectionError("FOCAL_OFFLINE is set")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _own_name(path, "part") as own:
-        part = _Part(path, own)
+    with own_name(path, "part") as own:
+        part = Part(path, own)
         try:
             if checksum is None and not part.version:
                 part.drop()  # of which version it is, nobody knows
-            certain = _fetch_all(url, path, part, most)
+            certain = fetch_all(url, path, part, most)
             check_digest(own, checksum, algorithm)
             if checksum is None:
-                _check_content(own, path.name, certain)
+                check_content(own, path.name, certain)
             os.replace(own, path)
         except DamagedData as error:
             part.drop()
@@ -361,7 +361,7 @@ def fetch(url, path, checksum=None, algorithm="md5", most=LARGEST_DOWNLOAD):
             part.put_back()
 
 
-class _Part:
+class Part:
     """What has arrived of a file, under a name of this process's own.
 
     `version` is what the server calls the file that the bytes are of, `total` how long it is; None where it is unknown.
@@ -374,18 +374,18 @@ class _Part:
         self.shared = path.with_name(path.name + ".part")
         self.version = None
         self.total = None
-        sources = sorted([self.shared, *_left_behind(path, "part")], key=_length)
+        sources = sorted([self.shared, *left_behind(path, "part")], key=length_of)
         for source in reversed(sources):
             if os.path.lexists(source) and not os.path.lexists(own):
                 self._take(source)
             elif source != self.shared:
-                _unlink_with_notes(source)
+                unlink_with_notes(source)
 
     def _take(self, source):
         try:
             os.rename(source, self.own)
-            os.rename(_notes(source), _notes(self.own))
-            self.version = json.loads(_notes(self.own).read_text(encoding="utf-8"))["version"]
+            os.rename(notes_of(source), notes_of(self.own))
+            self.version = json.loads(notes_of(self.own).read_text(encoding="utf-8"))["version"]
         except FileNotFoundError:  # another process was faster, or there are no notes
             return
         except (ValueError, KeyError, TypeError):
@@ -393,58 +393,58 @@ class _Part:
 
     @property
     def size(self):
-        return _length(self.own)
+        return length_of(self.own)
 
     def begin(self, version, total):
         """Note of which version the bytes will be, so that the next call can ask for that one."""
         self.version = version
         self.total = total
         if version:
-            _notes(self.own).write_text(json.dumps({"version": version}), encoding="utf-8")
+            notes_of(self.own).write_text(json.dumps({"version": version}), encoding="utf-8")
         else:
-            _notes(self.own).unlink(missing_ok=True)
+            notes_of(self.own).unlink(missing_ok=True)
 
     def drop(self):
-        _unlink_with_notes(self.own)
+        unlink_with_notes(self.own)
         self.version = None
 
     def put_back(self):
         """Keep what has arrived as `<name>.part`, unless more is there by now."""
-        if self.size <= _length(self.shared):
-            _unlink_with_notes(self.own)
+        if self.size <= length_of(self.shared):
+            unlink_with_notes(self.own)
             return
         if self.version:
-            os.replace(_notes(self.own), _notes(self.shared))
+            os.replace(notes_of(self.own), notes_of(self.shared))
         else:
-            _notes(self.shared).unlink(missing_ok=True)
+            notes_of(self.shared).unlink(missing_ok=True)
         os.replace(self.own, self.shared)
 
 
-def _notes(part):
+def notes_of(part):
     return part.with_name(part.name + ".json")
 
 
-def _unlink_with_notes(part):
+def unlink_with_notes(part):
     part.unlink(missing_ok=True)
-    _notes(part).unlink(missing_ok=True)
+    notes_of(part).unlink(missing_ok=True)
 
 
-def _length(path):
+def length_of(path):
     return path.stat().st_size if path.exists() else 0
 
 
-class _OtherVersionError(Exception):
+class OtherVersionError(Exception):
     """The file on the server is not the one that the part is of."""
 
 
-def _fetch_all(url, path, part, most):
+def fetch_all(url, path, part, most):
     """Fetch what is missing of the part, again and again while more arrives; whether its length was announced."""
     reached = part.size
     restarted = False
     for _ in range(ATTEMPTS):
         try:
-            return _fetch_rest(url, path.name, part, most)
-        except (urllib.error.HTTPError, _OtherVersionError) as error:
+            return fetch_rest(url, path.name, part, most)
+        except (urllib.error.HTTPError, OtherVersionError) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
                 if error.code != 416 or not part.size:
@@ -467,7 +467,7 @@ def _fetch_all(url, path, part, most):
     raise ConnectionError(f"{url}: it broke off {ATTEMPTS} times; the {part.size:,} bytes in {part.shared} are kept")
 
 
-def _fetch_rest(url, name, part, most):
+def fetch_rest(url, name, part, most):
     """One connection: append what it brings to the part; whether the length of the whole was announced."""
     have = part.size
     headers = {"User-Agent": "focal_utils"}
@@ -478,16 +478,16 @@ def _fetch_rest(url, name, part, most):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
         if response.headers.get_content_type() == "text/html" and not name.endswith((".html", ".htm")):
             raise ConnectionError("the server sent a web page instead of the file, a login perhaps")
-        start, total = _extent(response, have)
+        start, total = extent_of(response, have)
         if total is not None and total > most:
             raise DamagedData(f"{name}: it is {total:,} bytes, over the limit of {most:,} for it.")
-        version = _version(response)
+        version = version_of(response)
         if not start:
             have = 0
             part.begin(version, total)
-        elif _differ(version, part.version) or _differ(total, part.total):
-            raise _OtherVersionError
-        with open(part.own, "ab" if start else "wb") as file, _progress(name, have, total) as advance:
+        elif differ(version, part.version) or differ(total, part.total):
+            raise OtherVersionError
+        with open(part.own, "ab" if start else "wb") as file, progress_bar(name, have, total) as advance:
             while block := response.read(BLOCK):
                 have += len(block)
                 if have > most:
@@ -499,7 +499,7 @@ def _fetch_rest(url, name, part, most):
         return total is not None or response.chunked  # an answer in chunks says where it ends
 
 
-def _extent(response, have):
+def extent_of(response, have):
     """Where the bytes of an answer begin in the file, and how long that is (None: it does not say)."""
     if response.status != 206:
         length = response.headers.get("Content-Length") or ""
@@ -510,17 +510,17 @@ def _extent(response, have):
     return have, None if found[2] == "*" else int(found[2])
 
 
-def _differ(one, other):
+def differ(one, other):
     return one is not None and other is not None and one != other
 
 
-def _version(response):
+def version_of(response):
     """What the server calls this version of the file, in words that it takes as `If-Range`, or None."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified")
 
 
-def _check_content(path, name, certain):
+def check_content(path, name, certain):
     """Raise DamagedData unless a file is what its name says; `certain` is whether its length was announced."""
     with open(path, "rb") as file:
         start = file.read(512)
@@ -529,14 +529,14 @@ def _check_content(path, name, certain):
     if name.endswith((".zip", ".npz", ".keras")) or start.startswith(b"PK\x03\x04"):
         open_archive(path).close()
     elif name.endswith(".safetensors"):
-        _check_safetensors(path)
+        check_safetensors(path)
     elif not certain:
         raise DamagedData(
             f"{path}: the server did not say how long it is, and there is no checksum: it may lack its end."
         )
 
 
-def _check_safetensors(path):
+def check_safetensors(path):
     with reading(path), open(path, "rb") as file:
         (header,) = struct.unpack("<Q", file.read(8))
         if header > LARGEST_MEMBER:
@@ -549,7 +549,7 @@ def _check_safetensors(path):
 
 
 @contextmanager
-def _progress(title, have, total):
+def progress_bar(title, have, total):
     """A progress bar with speed and remaining time: a function that moves it on by a number of bytes."""
     from rich import progress
     from rich.console import Console

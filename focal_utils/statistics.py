@@ -26,22 +26,22 @@ def rank_correlation(x, y):
         >>> rank_correlation([1, 2, 3, 4], [1, 2, 4, 3])
         np.float64(0.8)
     """
-    x = _numbers(x)
-    y = _numbers(y)
+    x = as_numbers(x)
+    y = as_numbers(y)
     if x.ndim < 1 or y.ndim < 1 or x.shape[-1] != y.shape[-1] or x.shape[-1] < 3:
         raise ValueError(f"Two series of one length, at least 3, are needed, but got {x.shape} and {y.shape}.")
-    x_ranks = _centred_ranks(x)
-    y_ranks = _centred_ranks(y)
+    x_ranks = centred_ranks(x)
+    y_ranks = centred_ranks(y)
     scale = np.sqrt((x_ranks**2).sum(axis=-1) * (y_ranks**2).sum(axis=-1))
     return (x_ranks * y_ranks).sum(axis=-1) / np.where(scale > 0, scale, 1)
 
 
-def _centred_ranks(values):
+def centred_ranks(values):
     """Ranks along the last axis, equal values sharing the mean of theirs, less the mean of all."""
     return stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2
 
 
-def _numbers(values):
+def as_numbers(values):
     """Values as an array of floats; ValueError for NaN and infinity, which would make every result NaN."""
     values = np.asarray(values, float)
     if not np.isfinite(values).all():
@@ -66,7 +66,7 @@ def bootstrap_interval(values, draws=2000, level=0.95, seed=0):
     Raises:
         ValueError: fewer than two values, or some that are no finite numbers; a level that is no share.
     """
-    values = _numbers(values)
+    values = as_numbers(values)
     if values.ndim == 0 or len(values) < 2:
         raise ValueError(f"At least two values are needed for an interval, but got shape {values.shape}.")
     check_at_least(draws=(draws, 1))
@@ -93,8 +93,8 @@ def paired_difference(before, after, level=0.95):
     Raises:
         ValueError: other shapes, or values that are neither true nor false; a level that is no share.
     """
-    before = _truths(before)
-    after = _truths(after)
+    before = as_truths(before)
+    after = as_truths(after)
     if before.shape != after.shape or before.ndim != 1 or not len(before):
         raise ValueError(f"The same images are needed before and after, but got {before.shape} and {after.shape}.")
     check_number("level", level, above=0, below=1)
@@ -107,7 +107,7 @@ def paired_difference(before, after, level=0.95):
     return float((won - lost) / total), float(centre - half), float(centre + half)
 
 
-def _truths(values):
+def as_truths(values):
     values = np.asarray(values)
     if not np.isin(values, (0, 1)).all():
         raise ValueError("Values are neither true nor false: compare predictions with labels first.")
@@ -133,7 +133,7 @@ def mean_interval(values, level=0.95):
     Raises:
         ValueError: fewer than two values, or some that are no finite numbers.
     """
-    values = _numbers(values)
+    values = as_numbers(values)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"At least two values are needed for an interval, but got shape {values.shape}.")
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
@@ -148,8 +148,8 @@ def log_log_slope(sizes, amounts, level=0.95):
     Raises:
         ValueError: fewer than three points, lengths that differ, or values that are no positive finite numbers.
     """
-    sizes = _numbers(sizes)
-    amounts = _numbers(amounts)
+    sizes = as_numbers(sizes)
+    amounts = as_numbers(amounts)
     if sizes.shape != amounts.shape or sizes.ndim != 1 or len(sizes) < 3 or sizes.min() <= 0 or amounts.min() <= 0:
         raise ValueError(f"Three or more pairs of positive numbers are needed, but got {sizes} and {amounts}.")
     line = stats.linregress(np.log(sizes), np.log(amounts))

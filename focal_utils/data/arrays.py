@@ -30,9 +30,9 @@ def read_npz(path, keys, optional=()):
         (12630, 32, 32, 3)
     """
     with reading(path), zipfile.ZipFile(path) as archive:
-        _check_sizes(path, archive)
+        check_sizes(path, archive)
         for member in archive.infolist():
-            _check_header(archive, member)
+            check_header(archive, member)
     with reading(path), np.load(path, allow_pickle=False) as file:
         names = file.files
         arrays = {name: file[name] for name in (*keys, *optional) if name in names}
@@ -42,7 +42,7 @@ def read_npz(path, keys, optional=()):
     return arrays
 
 
-def _check_sizes(path, archive):
+def check_sizes(path, archive):
     unpacked = sum(member.file_size for member in archive.infolist())
     packed = sum(member.compress_size for member in archive.infolist())
     if unpacked > max(HARMLESS, MOST_GAIN * packed):
@@ -52,7 +52,7 @@ def _check_sizes(path, archive):
         )
 
 
-def _check_header(archive, member):
+def check_header(archive, member):
     """Raise ValueError unless an array is as long as its header says, so that no more memory is asked for."""
     if not member.filename.endswith(".npy"):
         return

@@ -12,9 +12,13 @@ CANVAS = 1024
 
 SPACING = 1.3  # from glyph to glyph, in glyph widths
 
-WHITE, BLACK, GREY = (232, 232, 228), (26, 26, 28), (120, 120, 120)
-
-RED, BLUE, YELLOW, GREEN = (176, 24, 34), (18, 74, 152), (244, 184, 18), (20, 130, 70)
+WHITE = (232, 232, 228)
+BLACK = (26, 26, 28)
+GREY = (120, 120, 120)
+RED = (176, 24, 34)
+BLUE = (18, 74, 152)
+YELLOW = (244, 184, 18)
+GREEN = (20, 130, 70)
 
 
 class Pen:
@@ -85,7 +89,7 @@ GLYPHS = {
 
 
 def text(pen, string, height, width, colour, weight=0.17):
-    """Write a string centred on the sign; ``width`` is that of the whole string, ``weight`` is relative to height."""
+    """Write a string centred on the sign; `width` is that of the whole string, `weight` is relative to height."""
     stroke = weight * height
     advance = width / (len(string) - 1 + 1 / SPACING)
     for place, character in enumerate(string):
@@ -241,7 +245,8 @@ def narrows(pen):
 
 def snowflake(pen):
     for angle in np.radians((0, 60, 120)):
-        dx, dy = 0.38 * np.sin(angle), 0.38 * np.cos(angle)
+        dx = 0.38 * np.sin(angle)
+        dy = 0.38 * np.cos(angle)
         pen.stroke([(-dx, 0.2 - dy), (dx, 0.2 + dy)], 0.075, BLACK)
 
 
@@ -249,7 +254,10 @@ AHEAD = [(0, 0.62), (0, -0.66)]
 
 TURN = [(-0.26, 0.58), *arc(0.04, 0.14, 0.3, 0.3, 180, 270), (0.62, -0.16)]
 
-BRANCH = [(-0.2, 0.62), (-0.2, -0.64)], [(-0.2, 0.14), (0.58, 0.14)]
+BRANCH = (
+    [(-0.2, 0.62), (-0.2, -0.64)],
+    [(-0.2, 0.14), (0.58, 0.14)],
+)
 
 KEEP = [(-0.46, -0.46), (0.5, 0.5)]
 

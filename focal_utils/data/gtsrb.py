@@ -178,18 +178,18 @@ def read_official(training, test_images, test_labels, size, train_counts=None, t
         DamagedData: an archive is damaged, a CSV row has no image or is not right, or the counts per class do not add
             up.
     """
-    with _opened(training) as images, _opened(test_images) as more, _opened(test_labels) as labels:
+    with open_place(training) as images, open_place(test_images) as more, open_place(test_labels) as labels:
         fixed = f"{FIXED}00000/GT-00000.csv" in images.namelist()
         base = FIXED if fixed else FINAL
         train_counts = train_counts or (FIXED_COUNTS if fixed else TRAIN_COUNTS)
         train_rows = []
         for label in range(len(train_counts)):
             folder = f"{base}{label:05d}/"
-            train_rows += _rows(images, f"{folder}GT-{label:05d}.csv", images, folder, label)
-        test_rows = _rows(labels, TEST_TABLE, more, TEST)
-        _check_counts(training, train_rows, train_counts)
-        _check_counts(test_labels, test_rows, test_counts or TEST_COUNTS)
-        return {**_arrays(images, train_rows, size, "train"), **_arrays(more, test_rows, size, "test")}
+            train_rows += read_rows(images, f"{folder}GT-{label:05d}.csv", images, folder, label)
+        test_rows = read_rows(labels, TEST_TABLE, more, TEST)
+        check_counts(training, train_rows, train_counts)
+        check_counts(test_labels, test_rows, test_counts or TEST_COUNTS)
+        return {**read_arrays(images, train_rows, size, "train"), **read_arrays(more, test_rows, size, "test")}
 
 
 def read_kaggle(path, size):
@@ -204,15 +204,15 @@ def read_kaggle(path, size):
 
     Returns, Raises: as `read_official`.
     """
-    with _opened(path) as place:
+    with open_place(path) as place:
         if "Train.csv" in place.namelist():
-            train_rows = _rows(place, "Train.csv", place, "")
+            train_rows = read_rows(place, "Train.csv", place, "")
         else:
-            train_rows = _rows_by_name(place, PurePosixPath("Train"), len(TRAIN_COUNTS))
-        test_rows = _rows(place, "Test.csv", place, "")
-        _check_counts(path, train_rows, TRAIN_COUNTS)
-        _check_counts(path, test_rows, TEST_COUNTS)
-        return {**_arrays(place, train_rows, size, "train"), **_arrays(place, test_rows, size, "test")}
+            train_rows = rows_by_name(place, PurePosixPath("Train"), len(TRAIN_COUNTS))
+        test_rows = read_rows(place, "Test.csv", place, "")
+        check_counts(path, train_rows, TRAIN_COUNTS)
+        check_counts(path, test_rows, TEST_COUNTS)
+        return {**read_arrays(place, train_rows, size, "train"), **read_arrays(place, test_rows, size, "test")}
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def find_layouts(folder):
     """
     below = [place for place in sorted(folder.glob("*")) if place.is_dir()]
     places = [folder, *below, *(place for parent in below for place in sorted(parent.glob("*")) if place.is_dir())]
-    found = [Layout(read_kaggle, (path,)) for name in KAGGLE_ARCHIVES if _is_kaggle(path := folder / name)]
+    found = [Layout(read_kaggle, (path,)) for name in KAGGLE_ARCHIVES if is_kaggle(path := folder / name)]
     for place in places:
         if (place / "Test.csv").is_file() and (place / "Train").is_dir():
             found.append(Layout(read_kaggle, (place,)))
@@ -251,18 +251,18 @@ def find_layouts(folder):
     return sorted(found, key=lambda layout: layout.fixed)
 
 
-def _is_kaggle(path):
+def is_kaggle(path):
     if not path.is_file():
         return False
     with open_archive(path) as archive:
         return "Test.csv" in archive.namelist()
 
 
-def _opened(path):
+def open_place(path):
     return OpenFolder(path) if Path(path).is_dir() else open_archive(path)
 
 
-def _rows(archive, table, images, folder, label=None):
+def read_rows(archive, table, images, folder, label=None):
     """The rows of an annotation file of `archive`, whose images are members of `images` in `folder`.
 
     Args:
@@ -273,9 +273,9 @@ def _rows(archive, table, images, folder, label=None):
     members = set(images.namelist())
     first_row = {}
     rows = []
-    for number, line in enumerate(_lines(archive, table), start=2):
+    for number, line in enumerate(read_lines(archive, table), start=2):
         where = f"{archive.filename}, {table}, row {number}"
-        row = _row(where, line, folder)
+        row = as_row(where, line, folder)
         if row.member not in members:
             raise DamagedData(f"{where}: its image {row.member} is not in {images.filename}.")
         if row.member in first_row:
@@ -287,7 +287,7 @@ def _rows(archive, table, images, folder, label=None):
     return rows
 
 
-def _lines(archive, table):
+def read_lines(archive, table):
     """The lines of an annotation file, each a dict from column to text."""
     try:
         data = read_member(archive, table, LARGEST_TABLE)
@@ -303,7 +303,7 @@ def _lines(archive, table):
         return list(csv.DictReader(lines, delimiter=delimiter))
 
 
-def _row(where, line, folder):
+def as_row(where, line, folder):
     try:
         member = folder + (line.get("Path") or line["Filename"])
         row = Row(
@@ -312,7 +312,7 @@ def _row(where, line, folder):
             size=(int(line["Width"]), int(line["Height"])),
             roi=tuple(int(line["Roi." + corner]) for corner in ("X1", "Y1", "X2", "Y2")),
             label=int(line["ClassId"]),
-            track=_track(member, int(line["ClassId"])),
+            track=track_of(member, int(line["ClassId"])),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedData(
@@ -325,13 +325,13 @@ def _row(where, line, folder):
     return row
 
 
-def _track(member, label):
+def track_of(member, label):
     """The track of an image `…/00002_00029.ppm`, or Kaggle's `…/00020_00002_00029.png`; −1 where the name has none."""
     numbers = PurePosixPath(member).stem.split("_")
     return 1000 * label + int(numbers[-2]) if len(numbers) > 1 else -1
 
 
-def _rows_by_name(place, base, classes):
+def rows_by_name(place, base, classes):
     """Rows for the images in folders named by their class, of which no table says more."""
     rows = []
     for member in sorted(place.namelist()):
@@ -341,11 +341,11 @@ def _rows_by_name(place, base, classes):
             where = f"{place.filename}, {member}"
             if int(label) >= classes or len(path.stem.split("_")) < 2:
                 raise DamagedData(f"{where}: expected a class below {classes}, and class_track_frame.png.")
-            rows.append(Row(where, member, None, None, int(label), _track(member, int(label))))
+            rows.append(Row(where, member, None, None, int(label), track_of(member, int(label))))
     return rows
 
 
-def _check_counts(path, rows, expected):
+def check_counts(path, rows, expected):
     strange = next((row.label for row in rows if not 0 <= row.label < len(expected)), None)
     if strange is not None:
         raise DamagedData(f"{path}: ClassId {strange} occurs, expected 0 to {len(expected) - 1}.")
@@ -360,13 +360,13 @@ def _check_counts(path, rows, expected):
         raise DamagedData(f"{path}: the counts per class do not add up: {'; '.join(wrong[:3])}{more}.")
 
 
-def _arrays(archive, rows, size, part):
+def read_arrays(archive, rows, size, part):
     from rich.progress import track
 
     images = np.empty((len(rows), size, size, 3), np.uint8)
     sizes = np.empty((len(rows), 2), np.int16)
     for place, row in enumerate(track(rows, f"Reading {len(rows):,} GTSRB {part} images")):
-        image = _picture(archive, row)
+        image = decode(archive, row)
         sizes[place] = image.shape[1::-1]
         images[place] = resize_bilinear(image, size)
     arrays = {
@@ -381,7 +381,7 @@ def _arrays(archive, rows, size, part):
     return arrays
 
 
-def _picture(archive, row):
+def decode(archive, row):
     """The image of a row, (height, width, 3) uint8; it is decoded only if it is as large as the row says."""
     data = read_member(archive, row.member)
     with reading(f"{archive.filename}: {row.member}"), Image.open(io.BytesIO(data)) as picture:

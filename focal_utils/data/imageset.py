@@ -59,9 +59,9 @@ class ImageSet:
         self._keep("class_names", as_class_names(self.class_names))
         for part in PARTS:
             self._check_part(part)
-        _check_alike({f"x_{part}": getattr(self, f"x_{part}") for part in self.parts})
+        check_alike({f"x_{part}": getattr(self, f"x_{part}") for part in self.parts})
         if self.track_train is not None and self.track_val is not None:
-            _check_apart(self.track_train, self.track_val)
+            check_apart(self.track_train, self.track_val)
 
     def _keep(self, field, value):
         object.__setattr__(self, field, value)  # the fields of a frozen dataclass are set once, here
@@ -80,10 +80,10 @@ class ImageSet:
         for field, width in (("track", None), ("size", 2), ("roi", 4)):
             known = getattr(self, f"{field}_{part}", None)
             if known is not None:
-                self._keep(f"{field}_{part}", _facts(known, len(images), width, f"{field}_{part}"))
+                self._keep(f"{field}_{part}", as_facts(known, len(images), width, f"{field}_{part}"))
         if getattr(self, f"track_{part}", None) is not None:
-            _check_tracks(getattr(self, f"track_{part}"), labels, f"track_{part}")
-        _check_boxes(getattr(self, f"roi_{part}"), getattr(self, f"size_{part}"), part)
+            check_tracks(getattr(self, f"track_{part}"), labels, f"track_{part}")
+        check_boxes(getattr(self, f"roi_{part}"), getattr(self, f"size_{part}"), part)
 
     @property
     def parts(self):
@@ -167,13 +167,13 @@ def as_labels(labels, classes=None, count=None, name="labels"):
         >>> as_labels([[2], [0]], classes=3)
         array([2, 0])
     """
-    values = _as_array(labels, name)
+    values = as_array(labels, name)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{name} are of type {values.dtype}, expected whole numbers: the number of each one's class.")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     elif values.ndim == 2:
-        values = _from_one_hot(values, classes, name)
+        values = from_one_hot(values, classes, name)
     if values.ndim != 1:
         raise ValueError(f"{name} have shape {values.shape}, expected (N,), (N, 1) or one-hot rows (N, classes).")
     if count is not None and len(values) != count:
@@ -187,7 +187,7 @@ def as_labels(labels, classes=None, count=None, name="labels"):
     return values.astype(np.int64)
 
 
-def _from_one_hot(rows, classes, name):
+def from_one_hot(rows, classes, name):
     if classes is not None and rows.shape[1] != classes:
         raise ValueError(
             f"{name} have shape {rows.shape}, but there are {classes} classes: expected (N,), (N, 1) or one-hot rows "
@@ -209,7 +209,7 @@ def as_images(images, name="images"):
     Raises:
         ValueError: none at all, another shape or type, values that are no finite numbers, or channels that come first.
     """
-    values = _as_array(images, name)
+    values = as_array(images, name)
     if values.ndim == 3:
         values = values[..., None]
     if values.ndim != 4 or not values.size or (values.dtype != np.uint8 and values.dtype.kind != "f"):
@@ -237,15 +237,15 @@ def as_class_names(names):
     return tuple(map(str, names))  # NumPy's texts become Python's
 
 
-def _as_array(values, name):
+def as_array(values, name):
     try:
         return np.asarray(values)
     except ValueError as error:  # lists of different lengths
         raise ValueError(f"{name} cannot be made into one array: {error}.") from None
 
 
-def _facts(values, count, width, name):
-    values = _as_array(values, name)
+def as_facts(values, count, width, name):
+    values = as_array(values, name)
     expected = (count,) if width is None else (count, width)
     if values.shape != expected or values.dtype.kind not in "iu":
         raise ValueError(
@@ -255,7 +255,7 @@ def _facts(values, count, width, name):
     return values
 
 
-def _check_alike(images):
+def check_alike(images):
     """Images of all parts must be of one shape, one type, and one scale."""
     (first, of_first), *others = images.items()
     for name, values in others:
@@ -272,7 +272,7 @@ def _check_alike(images):
         )
 
 
-def _check_tracks(tracks, labels, name):
+def check_tracks(tracks, labels, name):
     pairs = np.unique(np.stack([tracks, labels]), axis=1)
     doubled = pairs[0, :-1][pairs[0, 1:] == pairs[0, :-1]]
     if len(doubled):
@@ -283,7 +283,7 @@ def _check_tracks(tracks, labels, name):
         )
 
 
-def _check_apart(train, val):
+def check_apart(train, val):
     shared = np.intersect1d(train, val)
     if len(shared):
         raise ValueError(
@@ -292,7 +292,7 @@ def _check_apart(train, val):
         )
 
 
-def _check_boxes(boxes, sizes, part):
+def check_boxes(boxes, sizes, part):
     if sizes is not None and sizes.min() < 1:
         raise ValueError(f"size_{part} holds {sizes.min()}: a picture has at least one pixel.")
     if boxes is None:

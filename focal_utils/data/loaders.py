@@ -88,39 +88,39 @@ def load_gtsrb(size=32, validation=0.1, seed=0, download=True):
         <ImageSet GTSRB (official): 35,309 / 3,900 / 12,630 train / val / test, 32×32×3 uint8, 43 classes>
     """
     check_size(size)
-    whole = _whole_gtsrb(int(size), download)
+    whole = whole_gtsrb(int(size), download)
     return whole.hold_out(validation_mask(whole.y_train, whole.track_train, validation, seed))
 
 
-def _whole_gtsrb(size, download):
+def whole_gtsrb(size, download):
     """GTSRB before some of its training images become validation."""
     name = f"gtsrb_{size}.npz"
     folders = [folder for folder in (given_folder(), cache_folder()) if folder and folder.is_dir()]
     given = given_folder()
     if given and (given / name).is_file():
         facts = (given / name).stat()
-        read = partial(_read_packed, given / name, size)
+        read = partial(read_packed, given / name, size)
         origin = f"{facts.st_size} {facts.st_mtime_ns}"
-        return _through_cache(f"gtsrb_{size}_copy.npz", size, read, origin, given / name)
+        return through_cache(f"gtsrb_{size}_copy.npz", size, read, origin, given / name)
     layouts = [layout for folder in folders for layout in find_layouts(folder)]
-    all_are_here = (cache_folder() / name).is_file() or all(_find(archive) for archive in ARCHIVES)
+    all_are_here = (cache_folder() / name).is_file() or all(find_file(archive) for archive in ARCHIVES)
     if layouts and not all_are_here:
         layout = min(layouts, key=lambda layout: layout.fixed)
         prefix = "gtsrb_fixed" if layout.fixed else "gtsrb"
         origin = " ".join(str(path) for path in layout.paths) if layout.fixed else None
-        return _through_cache(f"{prefix}_{size}.npz", size, partial(layout.read, size), origin)
-    return _through_cache(name, size, partial(_read_archives, size, name, download))
+        return through_cache(f"{prefix}_{size}.npz", size, partial(layout.read, size), origin)
+    return through_cache(name, size, partial(read_archives, size, name, download))
 
 
-def _read_archives(size, name, download):
+def read_archives(size, name, download):
     files = {archive: (ADDRESS + archive, md5) for archive, md5 in ARCHIVES.items()}
     hint = " (gtsrb_32.npz serves size=32 only)" if size != 32 else ""
     wanted = f"the official archives or {name}{hint}"
     instead = "render_signs(n) gives traffic signs without any data"
-    return read_official(*_obtain(files, wanted, instead, download), size)
+    return read_official(*obtain(files, wanted, instead, download), size)
 
 
-def _read_packed(path, size):
+def read_packed(path, size):
     """The arrays of a `gtsrb_<size>.npz`; DamagedData for images of another size or type."""
     arrays = read_npz(path, GTSRB_KEYS, optional=("roi_train", "origin"))
     for part in ("train", "test"):
@@ -133,7 +133,7 @@ def _read_packed(path, size):
     return arrays
 
 
-def _through_cache(name, size, read, origin=None, source="GTSRB"):
+def through_cache(name, size, read, origin=None, source="GTSRB"):
     """GTSRB out of the cache, or what `read()` gives, which then is put there.
 
     `origin` says what the cached arrays must have been made from; None accepts any. `source` is what messages call
@@ -142,22 +142,22 @@ def _through_cache(name, size, read, origin=None, source="GTSRB"):
     path = cache_folder() / name
     if path.is_file():
         try:
-            arrays = _read_packed(path, size)
+            arrays = read_packed(path, size)
             if str(arrays.get("origin", "")) == origin or origin is None:
-                return _gtsrb_set(path, arrays)
+                return gtsrb_set(path, arrays)
         except DamagedData as error:
             warnings.warn(f"{error} It is not used, and made again.", stacklevel=4)
     arrays = {key: values for key, values in read().items() if key != "origin"}
-    whole = _gtsrb_set(source, arrays)
+    whole = gtsrb_set(source, arrays)
     with contextlib.suppress(OSError):  # without a cache it takes longer the next time
         path.parent.mkdir(parents=True, exist_ok=True)
         write_npz(path, origin=np.array(origin or "official archives"), **arrays)
     return whole
 
 
-def _gtsrb_set(path, arrays):
+def gtsrb_set(path, arrays):
     fixed = len(arrays["y_train"]) == sum(FIXED_COUNTS)
-    return _image_set(
+    return image_set(
         path,
         "GTSRB, Training_fixed" if fixed else "GTSRB",
         "official",
@@ -193,13 +193,13 @@ def load_medmnist(name, download=True):
         raise ValueError(f"There is no MedMNIST set {name!r} here, expected one of {', '.join(MEDMNIST)}.")
     md5, class_names = MEDMNIST[name]
     file = f"{name}.npz"
-    (path,) = _obtain(
+    (path,) = obtain(
         {file: (f"{MEDMNIST_ADDRESS}{file}?download=1", md5)},
         file,
         "render_signs(n) gives another set, traffic signs, without any data",
         download,
     )
-    return _medmnist_layout(path, name, "official", class_names)
+    return read_medmnist(path, name, "official", class_names)
 
 
 def load_blood_cells():
@@ -216,18 +216,18 @@ def load_blood_cells():
         DamagedData: the file is cut short or not what it should be.
     """
     file = "bloodcells_pbc_28.npz"
-    path = _find(file)
+    path = find_file(file)
     if path is None:
         raise DataNotFound(
             f"{file} is not on this machine, and there is no address to fetch it from. Three ways out:\n"
-            f"  1. set FOCAL_DATA_DIR to a folder that holds it (now: {_given_text()});\n"
+            f"  1. set FOCAL_DATA_DIR to a folder that holds it (now: {given_in_words()});\n"
             f"  2. put it into {cache_folder()};\n"
             '  3. load_medmnist("bloodmnist") downloads the official set made from the same source.'
         )
-    return _medmnist_layout(path, "blood cells", "own split", BLOOD_CELLS, (28, 28, 3))
+    return read_medmnist(path, "blood cells", "own split", BLOOD_CELLS, (28, 28, 3))
 
 
-def _medmnist_layout(path, name, source, class_names, shape=None):
+def read_medmnist(path, name, source, class_names, shape=None):
     keys = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     arrays = read_npz(path, keys)
     parts = {}
@@ -245,10 +245,10 @@ def _medmnist_layout(path, name, source, class_names, shape=None):
             parts[f"y_{part}"] = as_labels(labels, len(class_names), len(images), f"{part}_labels")
         except ValueError as error:
             raise DamagedData(f"{path}: {error} Delete the file and get it again.") from error
-    return _image_set(path, name, source, class_names, **parts)
+    return image_set(path, name, source, class_names, **parts)
 
 
-def _image_set(path, name, source, class_names, **parts):
+def image_set(path, name, source, class_names, **parts):
     """The `ImageSet` of what stands in a file: what is wrong with it is said of the file."""
     try:
         return ImageSet(name, source, class_names, **parts)
@@ -275,16 +275,16 @@ def load_photos():
     return photos
 
 
-def _find(name):
+def find_file(name):
     for folder in (given_folder(), cache_folder()):
         if folder and (folder / name).is_file():
             return folder / name
     return None
 
 
-def _obtain(files, wanted, instead, download):
+def obtain(files, wanted, instead, download):
     """Return the paths of checked files, found or fetched into the cache; `files` maps names to (url, md5)."""
-    paths = {name: _find(name) for name in files}
+    paths = {name: find_file(name) for name in files}
     for name, path in paths.items():
         if path:
             check_digest(path, files[name][1])
@@ -299,13 +299,13 @@ def _obtain(files, wanted, instead, download):
         addresses = "".join(f"\n       {files[name][0]}" for name in missing)
         raise DataNotFound(
             f"{', '.join(missing)}: not on this machine, and not to be fetched ({error}). Three ways out:\n"
-            f"  1. set FOCAL_DATA_DIR to a folder that holds {wanted} (now: {_given_text()});\n"
+            f"  1. set FOCAL_DATA_DIR to a folder that holds {wanted} (now: {given_in_words()});\n"
             f"  2. download by hand, and put into {cache_folder()}:{addresses}\n"
             f"  3. {instead}."
         ) from error
     return list(paths.values())
 
 
-def _given_text():
+def given_in_words():
     given = given_folder()
     return "not set" if given is None else f"{given}, which does not hold it"

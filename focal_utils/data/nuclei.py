@@ -19,7 +19,7 @@ from scipy import fft, sparse
 
 from focal_utils.data.arrays import read_npz
 from focal_utils.data.imageset import PARTS
-from focal_utils.data.loaders import _find, _obtain
+from focal_utils.data.loaders import find_file, obtain
 from focal_utils.errors import DamagedData, check_choice
 from focal_utils.files import cache_folder, data_folder, open_archive, read_member, reading, whole_file
 
@@ -129,11 +129,11 @@ def load_nuclei(shipped=False, seed=SPLIT, download=True):
         if seed != SPLIT:
             raise ValueError(f"seed={seed}: the selection that ships was made with seed {SPLIT}. Leave seed out.")
         return read_selection(data_folder() / "nuclei")
-    path = _find(MENDED) or _find(OFFICIAL)
+    path = find_file(MENDED) or find_file(OFFICIAL)
     if path is None:
         instead = "load_nuclei(shipped=True) gives a selection of the pictures without any other data"
         wanted = f"{OFFICIAL} or {MENDED}"
-        (path,) = _obtain({OFFICIAL: (ADDRESS + OFFICIAL, None)}, wanted, instead, download)
+        (path,) = obtain({OFFICIAL: (ADDRESS + OFFICIAL, None)}, wanted, instead, download)
     nuclei, origins = _with_labels(path)
     source = f"{nuclei.edition}, {len(nuclei.ids)} pictures"
     return split_by_origin(nuclei.ids, nuclei.pictures, nuclei.labels, origins, source, seed)

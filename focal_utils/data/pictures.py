@@ -40,8 +40,8 @@ def read_picture(source, name="picture"):
         >>> picture, notes = read_picture("holiday.jpg")
     """
     if isinstance(source, Image.Image):
-        with _in_words(name):
-            return _converted(source, name)
+        with in_words(name):
+            return converted(source, name)
     if isinstance(source, (str, Path)):
         path = Path(source)
         name = path.name
@@ -51,13 +51,13 @@ def read_picture(source, name="picture"):
             )
         source = path.read_bytes()
     if isinstance(source, (bytes, bytearray, memoryview)):
-        with _in_words(name), Image.open(io.BytesIO(source)) as image:
-            return _converted(image, name, draft=True)
+        with in_words(name), Image.open(io.BytesIO(source)) as image:
+            return converted(image, name, draft=True)
     return picture_array(source, name)
 
 
 @contextmanager
-def _in_words(name):
+def in_words(name):
     """In this `with` block, what Pillow raises becomes a ValueError that says what is wrong with the picture."""
     try:
         with warnings.catch_warnings():
@@ -71,7 +71,7 @@ def _in_words(name):
         raise ValueError(f"{name} is damaged or cut short ({error}): save or fetch it again.") from error
 
 
-def _converted(image, name, draft=False):
+def converted(image, name, draft=False):
     """A Pillow image as an array (H, W, 3) uint8 of at most `WORKING_SIDE`, and the sentences about it.
 
     With `draft` a JPEG is decoded small, not whole, which changes the image itself.
@@ -115,7 +115,7 @@ def picture_array(values, name="picture"):
         raise ValueError(f"{name} has shape {values.shape}: a picture is (height, width, 1 or 3).")
     if values.dtype.kind not in "buif" or not np.isfinite(values).all():
         raise ValueError(f"{name} holds values that are no finite numbers: a picture has numbers from 0 to 255.")
-    white, notes = _white(values)
+    white, notes = white_of(values)
     if values.min() < 0 or values.max() > white:
         raise ValueError(
             f"{name} has values from {values.min():g} to {values.max():g}: give raw pixels, 0 to 255, and what the "
@@ -126,7 +126,7 @@ def picture_array(values, name="picture"):
     return np.broadcast_to(np.round(values).astype(np.uint8), (*values.shape[:2], 3)), notes
 
 
-def _white(values):
+def white_of(values):
     """The number that means white in an array, and a list of sentences that say so where it is not 255."""
     kind = values.dtype.kind
     most = values.max()

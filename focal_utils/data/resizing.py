@@ -32,25 +32,28 @@ def resize_bilinear(image, size):
     if (height, width) == (2 * size, 2 * size):
         total = pixels[::2, ::2] + pixels[1::2, ::2] + pixels[::2, 1::2] + pixels[1::2, 1::2]
         return ((total + 2) >> 2).astype(np.uint8)
-    place, share = _taps(width, size)
-    share[(place < 0) | (place >= width - 1)] = 0
-    first, second, here, there = _weights(place, share, width)
-    rows = pixels[:, first] * here[:, None] + pixels[:, second] * there[:, None]
-    first, second, here, there = _weights(*_taps(height, size), height)
+    place, share = places(width, size)
+    share[(place < 0) | (place >= width - 1)] = 0  # OpenCV does so along rows only
+    first, second, here, there = neighbours(place, share, width)
+    rows = pixels[:, first] * here[:, None] + pixels[:, second] * there[:, None]  # 19 bits
+    first, second, here, there = neighbours(*places(height, size), height)
     upper = ((rows[first] >> 4) * here[:, None, None]) >> 16
     lower = ((rows[second] >> 4) * there[:, None, None]) >> 16
     return np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
 
 
-def _taps(old, new):
-    """For each new pixel, the old one before it and the share of the one after."""
-    scale = 1 / (new / old)  # not old / new: OpenCV divides twice, and so rounds twice, which moves some bytes
+def places(old, new):
+    """For each new pixel, the old one before it and the share of the one after: (new,) each."""
+    scale = 1 / (new / old)  # OpenCV divides twice, and so rounds twice: old / new may differ in the 16th digit
     centre = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
     place = np.floor(centre).astype(np.int64)
     return place, (centre - place).astype(np.float32)
 
 
-def _weights(place, share, old):
-    there = np.rint(share * np.float32(2048)).astype(np.int32)
+def neighbours(place, share, old):
+    """For each new pixel, the two old ones that it lies between and their weights, whole numbers of 11 bits."""
+    first = np.clip(place, 0, old - 1)
+    second = np.clip(place + 1, 0, old - 1)
     here = np.rint((1 - share) * np.float32(2048)).astype(np.int32)
-    return np.clip(place, 0, old - 1), np.clip(place + 1, 0, old - 1), here, there
+    there = np.rint(share * np.float32(2048)).astype(np.int32)
+    return first, second, here, there

@@ -1,27 +1,29 @@
 """Rendered traffic signs: the data set that needs neither a file nor a network.
 
-The sign faces are drawn once (``sign_shapes.py``) and then put before a background in a random pose, light and blur,
+The sign faces are drawn once (`faces.py`) and then put before a background in a random pose, light and blur,
 a few hundred images at a time.
 """
 
 from functools import lru_cache
+from numbers import Integral, Real
 
 import numpy as np
 
 from focal_utils.data.faces import FACES, draw_face
 from focal_utils.data.gtsrb import GTSRB_CLASSES
-from focal_utils.data.imageset import ImageSet
+from focal_utils.data.imageset import ImageSet, as_labels
+from focal_utils.data.resizing import check_size
 
 RENDERED_CLASSES = tuple(sorted(FACES))
 
-_CHUNK = 256
+CHUNK = 256  # images that are rendered together; each chunk has random numbers of its own
 
-_LEVELS = (256, 128, 64, 32, 16)
+LEVELS = (256, 128, 64, 32, 16)  # sides in pixels that each face is kept in
 
-_TYPICAL_SCALE = (0.66, 0.94)
+TYPICAL_SCALE = (0.66, 0.94)
 
 # Pairs of colours that stand behind signs: sky, overcast sky, foliage, wall, dusk.
-_BACKDROPS = np.array(
+BACKDROPS = np.array(
     [
         [(196, 216, 240), (232, 236, 240)],
         [(150, 160, 172), (206, 210, 214)],
@@ -36,40 +38,40 @@ _BACKDROPS = np.array(
 def render_signs(n, seed=0, size=32, classes=None, scale=None):
     """Render an image set of traffic signs, varied in scale, pose, light, blur and background.
 
-    The labels are GTSRB class ids and ``class_names`` are all 43 of GTSRB, so that a model trained on one set can
-    be evaluated on the other. Every class of ``classes`` is equally frequent, to within one image per 256.
+    The labels are GTSRB class ids and `class_names` are all 43 of GTSRB, so that a model trained on one set can
+    be evaluated on the other. Every class of `classes` is equally frequent, to within one image per 256.
 
     Args:
         n: number of images, at least 3: a tenth each for validation and test, the rest for training.
-        seed: the same seed gives the same images; with a larger ``n`` each part only grows at its end.
+        seed: the same seed gives the same images; with a larger `n` each part only grows at its end.
         size: height and width in pixels.
-        classes: GTSRB class ids to draw, by default all of ``RENDERED_CLASSES``.
+        classes: GTSRB class ids to draw, by default all of `RENDERED_CLASSES`.
         scale: the sign's diameter as a share of the image's side, a number or a pair (least, greatest); by default
             as in GTSRB, between 0.66 and 0.94.
 
     Returns:
-        An ``ImageSet`` with ``source="rendered"``.
+        An `ImageSet` with `source="rendered"`.
 
     Raises:
         ValueError: an argument is out of range, or a class cannot be rendered.
     """
-    if n < 3:
-        raise ValueError(f"n is {n}, expected at least 3: one image each for training, validation and test.")
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 3:
+        raise ValueError(f"n is {n!r}, expected at least 3: one image each for training, validation and test.")
     held_out = max(1, n // 10)
     counts = {"train": n - 2 * held_out, "val": held_out, "test": held_out}
     parts = {}
     for number, (part, count) in enumerate(counts.items()):
-        parts[f"x_{part}"], parts[f"y_{part}"] = _render_many(count, (seed, number), size, classes, scale)
+        parts[f"x_{part}"], parts[f"y_{part}"] = render_many(count, (seed, number), size, classes, scale)
     return ImageSet("rendered traffic signs", "rendered", GTSRB_CLASSES, **parts)
 
 
 def render_sign(label, size=32, scale=0.8, seed=0, varied=True):
     """Render one sign.
 
-    With the same seed, pose, light and background stay the same while ``scale`` or ``size`` changes.
+    With the same seed, pose, light and background stay the same while `scale` or `size` changes.
 
     Args:
-        label: a GTSRB class id out of ``RENDERED_CLASSES``.
+        label: a GTSRB class id out of `RENDERED_CLASSES`.
         size: height and width in pixels.
         scale: the sign's diameter as a share of the image's side.
         seed: the same seed gives the same image.
@@ -79,119 +81,146 @@ def render_sign(label, size=32, scale=0.8, seed=0, varied=True):
         uint8 array of shape (size, size, 3).
     """
     rng = np.random.default_rng((seed, 3))
-    labels = np.full(1, _checked_classes([label])[0])
-    _check_size(size)
-    return _render(rng, labels, size, _scale_range(scale), varied)[0]
+    labels = np.full(1, checked_classes([label])[0])
+    check_size(size)
+    return render(rng, labels, size, scale_range(scale), varied)[0]
 
 
-def _render_many(n, seed, size, classes, scale):
-    classes = _checked_classes(classes)
-    _check_size(size)
-    scale = _scale_range(scale)
+def render_many(n, seed, size, classes, scale):
+    classes = checked_classes(classes)
+    check_size(size)
+    scale = scale_range(scale)
     images = np.empty((n, size, size, 3), np.uint8)
     labels = np.empty(n, np.int64)
-    for start in range(0, n, _CHUNK):
+    for start in range(0, n, CHUNK):
         rng = np.random.default_rng((*seed, start))
-        chosen = classes[rng.permutation(_CHUNK) % len(classes)]
-        stop = min(start + _CHUNK, n)
+        chosen = classes[rng.permutation(CHUNK) % len(classes)]
+        stop = min(start + CHUNK, n)
         labels[start:stop] = chosen[: stop - start]
-        images[start:stop] = _render(rng, chosen, size, scale)[: stop - start]
+        images[start:stop] = render(rng, chosen, size, scale)[: stop - start]
     return images, labels
 
 
-def _checked_classes(classes):
-    classes = np.asarray(RENDERED_CLASSES if classes is None else classes, dtype=np.int64)
-    unknown = sorted(set(classes.ravel().tolist()) - set(RENDERED_CLASSES))
-    if classes.ndim != 1 or not len(classes) or unknown:
-        raise ValueError(f"Classes {unknown or classes!r} cannot be rendered; these can: {RENDERED_CLASSES}.")
-    return classes
+def checked_classes(classes):
+    classes = RENDERED_CLASSES if classes is None else as_labels(classes, name="classes")
+    unknown = sorted(set(classes) - set(RENDERED_CLASSES))
+    if not len(classes) or unknown:
+        shown = [int(label) for label in unknown] or classes
+        raise ValueError(f"Classes {shown} cannot be rendered; these can: {RENDERED_CLASSES}.")
+    return np.asarray(classes, np.int64)
 
 
-def _check_size(size):
-    if not 8 <= size <= 1024:
-        raise ValueError(f"size is {size!r}, expected 8 to 1024 pixels.")
-
-
-def _scale_range(scale):
-    low, high = _TYPICAL_SCALE if scale is None else np.broadcast_to(scale, 2)
-    if not 0 < low <= high <= 2:
+def scale_range(scale):
+    try:
+        low, high = TYPICAL_SCALE if scale is None else np.broadcast_to(scale, 2).astype(float)
+    except (TypeError, ValueError):
+        low = high = np.nan  # no numbers: refused below
+    if not 0 < low <= high <= 2 or isinstance(scale, str):
         raise ValueError(f"scale is {scale!r}, expected a number or a pair (least, greatest) above 0 and up to 2.")
     return float(low), float(high)
 
 
 @lru_cache(maxsize=1)
-def _faces():
-    """All faces at all levels of detail as one flat array of packed RGBA, and where each begins."""
-    faces = [face.view(np.uint32).ravel() for label in RENDERED_CLASSES for face in draw_face(label, *_LEVELS)]
-    table = np.zeros((len(GTSRB_CLASSES), len(_LEVELS)), np.int64)
+def packed_faces():
+    """All faces at all levels of detail, one after the other, and where each begins.
+
+    Returns:
+        (texels,) uint32, each the four bytes of one RGBA pixel; and the places (class, level) of their first texels.
+    """
+    faces = [face.view(np.uint32).ravel() for label in RENDERED_CLASSES for face in draw_face(label, *LEVELS)]
+    first = np.zeros((len(GTSRB_CLASSES), len(LEVELS)), np.int64)
     starts = np.cumsum([0, *map(len, faces[:-1])])
-    table[list(RENDERED_CLASSES)] = starts.reshape(-1, len(_LEVELS))
-    return np.concatenate(faces), table
+    first[list(RENDERED_CLASSES)] = starts.reshape(-1, len(LEVELS))
+    return np.concatenate(faces), first
 
 
-def _render(rng, labels, size, scale, varied=True):
+def render(rng, labels, size, scale, varied=True):
+    """The images (count, size, size, 3) of `labels`; without `varied` frontal, sharp and before plain grey.
+
+    All random numbers are drawn either way, and in this order: with the same seed a sign has the same pose, light and
+    background whatever is varied.
+    """
     count = len(labels)
-    images = _backgrounds(rng, count, size)
-    light = _light(rng, count, size)
-    inverse, diameter = _pose(rng, count, size, scale, varied)
-    detail = np.exp2(rng.uniform(0, 1.2, count))
-    colour, alpha = _sample(labels, inverse, size, diameter * (detail if varied else 1.5))
-    fade = rng.uniform(0, 0.3, (count, 1, 1, 1)).astype(np.float32)
-    blur = rng.gamma(1.5, 0.011, (count, 2)) * size
-    grain = rng.standard_normal((count, size, size, 4), np.float32)
-    grain = (grain[..., :1] + 0.4 * grain[..., 1:]) * rng.gamma(1.5, 1.2, (count, 1, 1, 1)).astype(np.float32)
+    behind = backgrounds(rng, count, size)
+    light = light_of(rng, count, size)
+    inverse, diameter = pose_of(rng, count, size, scale, varied)
+    coarseness = np.exp2(rng.uniform(0, 1.2, count))  # photographs hold less detail than they have pixels
+    fading = rng.uniform(0, 0.3, (count, 1, 1, 1)).astype(np.float32)
+    sigma = rng.gamma(1.5, 0.011, (count, 2)) * size
+    grain = grain_of(rng, count, size)
     backlight = np.exp(rng.normal(0.1, 0.7, (count, 1, 1, 1))).astype(np.float32)
     if not varied:
-        images = 128 * (1 - alpha) + colour
-        return np.rint(images).astype(np.uint8)
-    colour += fade * (105 * alpha - colour)
-    images = colour + (1 - alpha) * backlight * images
-    images = _blurred(images * light, blur)
+        colour, alpha = sample_faces(labels, inverse, size, 1.5 * diameter)
+        return np.rint(128 * (1 - alpha) + colour).astype(np.uint8)
+    colour, alpha = sample_faces(labels, inverse, size, coarseness * diameter)
+    colour += fading * (105 * alpha - colour)
+    images = colour + (1 - alpha) * backlight * behind
+    images = blurred(images * light, sigma)
     return np.rint(np.clip(images + grain, 0, 255)).astype(np.uint8)
 
 
-def _pose(rng, count, size, scale, varied):
-    """Homographies from pixels to sign coordinates, shape (count, 3, 3), and the signs' diameters in pixels."""
+def grain_of(rng, count, size):
+    """Noise of a camera's sensor, (count, size, size, 3): mostly of brightness, a little of colour."""
+    noise = rng.standard_normal((count, size, size, 4), np.float32)
+    strength = rng.gamma(1.5, 1.2, (count, 1, 1, 1)).astype(np.float32)
+    return (noise[..., :1] + 0.4 * noise[..., 1:]) * strength
+
+
+def pose_of(rng, count, size, scale, varied):
+    """Homographies from pixels to sign coordinates, (count, 3, 3), and the signs' diameters in pixels, (count,)."""
     turn, tilt, roll = (rng.standard_normal((count, 3)) * np.radians((16, 10, 5)) * varied).clip(-0.75, 0.75).T
     diameter = rng.uniform(*scale, count) * size
     shift = rng.uniform(-0.04, 0.04, (count, 2)) * size * varied
-    cos_turn, cos_tilt, cos_roll = np.cos(turn), np.cos(tilt), np.cos(roll)
-    sin_turn, sin_tilt, sin_roll = np.sin(turn), np.sin(tilt), np.sin(roll)
-    across = [
+    cos_turn, cos_tilt, cos_roll = np.cos([turn, tilt, roll])
+    sin_turn, sin_tilt, sin_roll = np.sin([turn, tilt, roll])
+    across = [  # the sign's x axis in space, after turning it about the three axes
         cos_turn * cos_roll,
         cos_tilt * sin_roll + sin_tilt * sin_turn * cos_roll,
         sin_tilt * sin_roll - cos_tilt * sin_turn * cos_roll,
     ]
-    down = [
+    down = [  # its y axis
         -cos_turn * sin_roll,
         cos_tilt * cos_roll - sin_tilt * sin_turn * sin_roll,
         sin_tilt * cos_roll + cos_tilt * sin_turn * sin_roll,
     ]
-    radius, (x, y), distance = diameter / 2, (size / 2 + shift).T, 4
-    one = np.ones(count)
+    radius = diameter / 2
+    x, y = (size / 2 + shift).T
+    distance = 4  # of the camera, in radii
     columns = [
-        (radius * face[0] + x * face[2] / distance, radius * face[1] + y * face[2] / distance, face[2] / distance)
-        for face in (across, down)
+        (radius * axis[0] + x * axis[2] / distance, radius * axis[1] + y * axis[2] / distance, axis[2] / distance)
+        for axis in (across, down)
     ]
-    forward = np.stack([np.stack(column, -1) for column in (*columns, (x, y, one))], -1)
+    centre = (x, y, np.ones(count))
+    forward = np.stack([np.stack(column, -1) for column in (*columns, centre)], -1)
+    # The cross products of a matrix's columns are the rows of its inverse, up to a factor (the determinant), and a
+    # homography with a factor is the same homography.
     rows = [np.cross(forward[:, :, (i + 1) % 3], forward[:, :, (i + 2) % 3]) for i in range(3)]
     return np.stack(rows, 1), diameter
 
 
-def _sample(labels, inverse, size, wanted):
-    """Sample the faces bilinearly; returns colour, multiplied by alpha, and alpha between 0 and 1."""
-    pixels, table = _faces()
-    level = np.clip(np.rint(np.log2(_LEVELS[0] / wanted)), 0, len(_LEVELS) - 1).astype(int)
-    side = np.array(_LEVELS)[level][:, None, None]
-    start = table[labels, level][:, None, None]
-    y, x = np.mgrid[:size, :size] + 0.5
-    u, v, w = (
-        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-        for row in np.moveaxis(inverse, 1, 0)
-    )
-    column, row = (np.clip((c / w + 1) * (side / 2) - 0.5, 0, side - 1.001) for c in (u, v))
-    left, top = column.astype(np.int64), row.astype(np.int64)
-    right_share, low_share = (column - left).astype(np.float32), (row - top).astype(np.float32)
+def sample_faces(labels, inverse, size, wanted):
+    """The faces as they appear in the pictures, sampled bilinearly.
+
+    Args:
+        labels: (count,) class ids.
+        inverse: (count, 3, 3), from pixels to sign coordinates.
+        size: of the pictures, in pixels.
+        wanted: (count,) diameters in pixels of the drawn faces to sample from; the nearest level is taken.
+
+    Returns:
+        Colour (count, size, size, 3), 0…255, multiplied by alpha; and alpha (count, size, size, 1), 0…1.
+    """
+    texels, first = packed_faces()
+    level = np.clip(np.rint(np.log2(LEVELS[0] / wanted)), 0, len(LEVELS) - 1).astype(int)
+    side = np.array(LEVELS)[level][:, None, None]
+    start = first[labels, level][:, None, None]
+    x_there, y_there = sign_coordinates(inverse, size)
+    # Where in the face a pixel falls; at most just before the last texel, which so has a neighbour to its right.
+    column, row = (np.clip((place + 1) * (side / 2) - 0.5, 0, side - 1.001) for place in (x_there, y_there))
+    left = column.astype(np.int64)
+    top = row.astype(np.int64)
+    right_share = (column - left).astype(np.float32)
+    low_share = (row - top).astype(np.float32)
     corner = start + top * side + left
     colour = np.zeros((*corner.shape, 3), np.float32)
     alpha = np.zeros((*corner.shape, 1), np.float32)
@@ -201,37 +230,36 @@ def _sample(labels, inverse, size, wanted):
         (side, low_share * (1 - right_share)),
         (side + 1, low_share * right_share),
     ):
-        texel = pixels[corner + step].view(np.uint8).reshape(*corner.shape, 4)
+        texel = texels[corner + step].view(np.uint8).reshape(*corner.shape, 4)
         weight = (share * texel[..., 3] * np.float32(1 / 255))[..., None]
         alpha += weight
         colour += weight * texel[..., :3]
-    inside = ((np.abs(u / w) <= 1) & (np.abs(v / w) <= 1))[..., None]  # a face's edge does not go on beside it
+    inside = ((np.abs(x_there) <= 1) & (np.abs(y_there) <= 1))[..., None]  # a face's edge does not go on beside it
     return colour * inside, alpha * inside
 
 
-def _backgrounds(rng, count, size):
+def sign_coordinates(inverse, size):
+    """Where each pixel's centre falls on the sign, from −1 to 1 over its square: x and y, (count, size, size) each."""
+    y, x = np.mgrid[:size, :size] + 0.5
+    u, v, w = (
+        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
+        for row in np.moveaxis(inverse, 1, 0)
+    )
+    return u / w, v / w
+
+
+def backgrounds(rng, count, size):
     """Two colours that meet at a soft edge, with texture at three scales and sometimes the sign's post."""
-    kind = rng.integers(0, len(_BACKDROPS), (2, count))
+    kind = rng.integers(0, len(BACKDROPS), (2, count))
     mix = rng.random((2, count, 1), np.float32)
-    first, second = (_BACKDROPS[k, 0] * m + _BACKDROPS[k, 1] * (1 - m) for k, m in zip(kind, mix, strict=True))
-    edge = _ramp(rng, count, size, rng.uniform(-0.8, 0.8, count), rng.uniform(2, 30, count))[..., None]
+    first, second = (BACKDROPS[k, 0] * m + BACKDROPS[k, 1] * (1 - m) for k, m in zip(kind, mix, strict=True))
+    edge = ramp(rng, count, size, rng.uniform(-0.8, 0.8, count), rng.uniform(2, 30, count))[..., None]
     images = first[:, None, None] * edge + second[:, None, None] * (1 - edge)
     rough = np.where(kind[0] < 2, 5, 22)[:, None, None, None] * rng.random((count, 1, 1, 1))
     for cells in (3, 7, 17):
         noise = rng.standard_normal((count, cells, cells, 3), np.float32) * np.float32(0.4)
         noise = (noise + 3 * noise.mean(-1, keepdims=True)) * (rough * 0.7).astype(np.float32)
-        spread = _spread(cells, size)
-        images += (
-            np.matmul(
-                spread,
-                np.matmul(spread, noise.reshape(count, cells, -1))
-                .reshape(count, size, cells, 3)
-                .swapaxes(1, 2)
-                .reshape(count, cells, -1),
-            )
-            .reshape(count, size, size, 3)
-            .swapaxes(1, 2)
-        )
+        images += enlarged(noise, size)
     place = (np.arange(size) + 0.5) / size - rng.uniform(0.42, 0.58, count)[:, None]
     post = (np.abs(place) < rng.uniform(0.02, 0.06, count)[:, None]) & (rng.random((count, 1)) < 0.5)
     grey = rng.uniform(40, 170, (count, 1, 1, 1)).astype(np.float32)
@@ -239,18 +267,18 @@ def _backgrounds(rng, count, size):
     return np.where(post[:, None, :, None] & below, grey, images).astype(np.float32)
 
 
-def _light(rng, count, size):
+def light_of(rng, count, size):
     """Factors of light, shape (count, size, size, 3): exposure, tint, a slope, and sometimes a shadow's edge."""
     exposure = np.exp(rng.normal(-0.6, 0.6, (count, 1, 1, 1)))
     tint = np.exp(rng.normal(0, 0.06, (count, 1, 1, 3)))
-    slope = _ramp(rng, count, size, np.zeros(count), rng.uniform(0, 1.5, count))
-    shadow = _ramp(rng, count, size, rng.uniform(-0.7, 0.7, count), rng.uniform(4, 20, count))
+    slope = ramp(rng, count, size, np.zeros(count), rng.uniform(0, 1.5, count))
+    shadow = ramp(rng, count, size, rng.uniform(-0.7, 0.7, count), rng.uniform(4, 20, count))
     depth = rng.uniform(0.2, 0.6, count) * (rng.random(count) < 0.25)
     uneven = (0.5 + slope) * (1 - depth[:, None, None] * shadow)
     return (exposure * tint).astype(np.float32) * uneven.astype(np.float32)[..., None]
 
 
-def _ramp(rng, count, size, offset, steepness):
+def ramp(rng, count, size, offset, steepness):
     """Smooth steps from 0 to 1 across the image in random directions, shape (count, size, size)."""
     angle = rng.uniform(0, 2 * np.pi, count)
     across = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
@@ -261,16 +289,29 @@ def _ramp(rng, count, size, offset, steepness):
     return 0.5 + 0.5 * position / (1 + np.abs(position))
 
 
+def enlarged(noise, size):
+    """Noise (count, cells, cells, 3) interpolated smoothly to (count, size, size, 3).
+
+    The same as `np.einsum("yi,xj,nijc->nyxc", spread, spread, noise)`, in half the time.
+    """
+    count, cells = noise.shape[:2]
+    spread = spreading(cells, size)
+    down = spread @ noise.reshape(count, cells, cells * 3)  # (count, size, cells · 3)
+    turned = down.reshape(count, size, cells, 3).swapaxes(1, 2)  # (count, cells, size, 3)
+    across = spread @ turned.reshape(count, cells, size * 3)  # (count, size, size · 3), columns first
+    return across.reshape(count, size, size, 3).swapaxes(1, 2)
+
+
 @lru_cache(maxsize=16)
-def _spread(cells, size):
-    """Matrix (size, cells) that interpolates ``cells`` values smoothly over ``size`` pixels."""
+def spreading(cells, size):
+    """Matrix (size, cells) that interpolates `cells` values smoothly over `size` pixels."""
     position = np.linspace(0, cells - 1, size)
     near = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)))
     return (near * near * (3 - 2 * near)).astype(np.float32)
 
 
-def _blurred(images, sigma):
-    """Blur each image by its own Gaussian, ``sigma`` (count, 2) in pixels along height and width."""
+def blurred(images, sigma):
+    """Blur each image by its own Gaussian, `sigma` (count, 2) in pixels along height and width."""
     reach = max(1, images.shape[1] // 12)
     steps = np.arange(-reach, reach + 1)
     for axis in (1, 2):
@@ -300,11 +341,18 @@ def sign_at(label, centre, side=32, scale=0.4, seed=0):
     The picture is a window cut from one twice as wide, with the sign about its middle.
 
     Args:
-        label: a GTSRB class id out of `RENDERED_CLASSES`. centre: (x, y), shares of the side; others raise ValueError.
-        side: of the picture, in pixels. scale: the sign's diameter as a share of the side. seed: of pose and light.
+        label: a GTSRB class id out of `RENDERED_CLASSES`.
+        centre: (x, y), shares of the side.
+        side: of the picture, in pixels.
+        scale: the sign's diameter as a share of the side.
+        seed: of pose and light.
+
+    Raises:
+        ValueError: a class that cannot be rendered, or a centre outside the picture.
     """
-    if not all(0 <= place <= 1 for place in centre):
+    if np.shape(centre) != (2,) or not all(isinstance(place, Real) and 0 <= place <= 1 for place in centre):
         raise ValueError(f"centre={centre!r}: two shares of the side, from 0 to 1, are needed.")
     left, top = (round(side * (1 - place)) for place in centre)
-    window, drawn = (slice(top, top + side), slice(left, left + side)), (label, 2 * side, scale / 2, seed)
-    return render_sign(*drawn)[window], silhouette(*drawn)[window]
+    window = (slice(top, top + side), slice(left, left + side))
+    wide = {"scale": scale / 2, "seed": seed}
+    return render_sign(label, 2 * side, **wide)[window], silhouette(label, 2 * side, **wide)[window]

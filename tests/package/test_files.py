@@ -588,7 +588,7 @@ def test_each_thread_has_a_name_of_its_own(tmp_path):
 def test_what_dead_processes_left_is_cleared_and_what_others_write_is_not(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = files._HOST
+    host = files.HOST
     left = [f".{host}-{dead.pid}-0.tmp.a.txt", f".{host}-{os.getpid()}-987654321.tmp.a.txt"]
     alive = [
         f".{host}-{os.getppid()}-0.tmp.a.txt",

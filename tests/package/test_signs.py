@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import focal_utils
-from focal_utils.data import GTSRB_CLASSES, RENDERED_CLASSES, load_gtsrb, render_sign, render_signs
+from focal_utils.data import GTSRB_CLASSES, RENDERED_CLASSES, load_gtsrb, render_sign, render_signs, sign_at
 
 
 def test_shapes_labels_and_counts():
@@ -98,11 +98,36 @@ def test_images_vary():
         ({"n": 10, "size": 4}, "size is 4"),
         ({"n": 10, "scale": 0}, "scale is 0"),
         ({"n": 10, "scale": (0.9, 0.5)}, "scale is"),
+        ({"n": 10, "scale": "0.8"}, "scale is '0.8', expected a number or a pair"),
+        ({"n": 10, "scale": (0.1, 0.2, 0.3)}, "scale is"),
+        ({"n": 10, "scale": float("nan")}, "scale is nan"),
+        ({"n": "10"}, "n is '10', expected at least 3"),
+        ({"n": 10.5}, "n is 10.5"),
+        ({"n": 10, "size": "32"}, "size is '32', expected 8 to 1024 pixels, a whole number"),
+        ({"n": 10, "size": 32.5}, "size is 32.5"),
+        ({"n": 10, "classes": ["14"]}, "classes are of type <U2, expected whole numbers"),
+        ({"n": 10, "classes": [14.7]}, "classes hold 14.7"),
+        ({"n": 10, "classes": 14}, r"classes have shape \(\)"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         render_signs(**arguments)
+
+
+@pytest.mark.parametrize("centre", [(0.5,), (0.5, 1.1), ("0.5", "0.5"), 0.5, (0.5, float("nan")), None])
+def test_a_sign_stands_in_its_picture(centre):
+    with pytest.raises(ValueError, match="centre=.*two shares of the side"):
+        sign_at(14, centre)
+
+
+def test_a_seed_gives_the_same_images_as_ever():
+    """Committed results were measured on them. Rounding may differ between processors, so means are compared."""
+    signs = render_signs(900, seed=0)
+    assert signs.y_train.sum() == 14_074
+    means = [signs.x_train.mean(), signs.x_val.mean(), signs.x_train[7].mean(), signs.x_test[3].mean()]
+    assert means == pytest.approx([86.9123, 80.6714, 7.4108, 20.7425], abs=0.01)
+    assert signs.x_train[0, 16, 16].astype(int) == pytest.approx([98, 90, 92], abs=1)
 
 
 def test_at_least_a_thousand_images_a_second_on_one_core():
