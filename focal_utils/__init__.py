@@ -35,7 +35,11 @@ PUBLIC = {
         "check_choice",
     ),
     "exercises": ("check",),
-    "explorer": ("GateExplorer",),
+    "explorer": (
+        "GateExplorer",
+        "telling_cells",
+        "telling_signs",
+    ),
     "figures": ("show",),
     "files": (
         "cache_folder",

@@ -1,3 +1,4 @@
-"""The gate explorer: a picture, the gates of a block over it, and what changes when a level is switched off."""
+"""The gate explorer: a picture, the gates of a block beside it, and what changes when a level is switched off."""
 
-from focal_utils.explorer.widget import GateExplorer as GateExplorer
+from focal_utils.explorer.telling import telling_cells, telling_signs
+from focal_utils.explorer.widget import GateExplorer

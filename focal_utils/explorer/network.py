@@ -100,7 +100,8 @@ def stored(values, precision):
         others = tuple(other for other in range(values.ndim) if other != axis)
         scale = np.abs(values).max(axis=others, keepdims=True) / 127
         scale = np.where(scale > 0, scale, 1).astype("float32")
-        entry |= {"axis": axis, "scale": [float(value) for value in scale.ravel()]}
+        entry["axis"] = axis
+        entry["scale"] = [float(value) for value in scale.ravel()]
         data = np.round(values / scale).astype("int8").tobytes()
     else:
         data = values.astype(np.dtype(precision).newbyteorder("<")).tobytes()

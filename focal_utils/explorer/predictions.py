@@ -83,13 +83,17 @@ def probabilities(values, meaning):
     return exponentials / exponentials.sum()
 
 
-def top_classes(values, meaning="logits"):
-    """The most probable classes of one image from its row of the output: [[class, probability], …].
+def all_classes(values, meaning="logits"):
+    """The probabilities of all classes of one image, from its row of the output: a list.
 
     None at all where the output holds numbers that are not finite.
     """
     if not np.isfinite(values).all():
         return []
-    shares = probabilities(values, meaning)
-    order = np.argsort(-shares, kind="stable")[:TOP]
-    return [[int(number), round(float(shares[number]), 4)] for number in order]
+    return [round(float(share), 5) for share in probabilities(values, meaning)]
+
+
+def top_classes(shares):
+    """The most probable classes of one image, from the probabilities of all: [[class, probability], …]."""
+    order = np.argsort(-np.array(shares), kind="stable")[:TOP]
+    return [[int(number), round(shares[number], 4)] for number in order]

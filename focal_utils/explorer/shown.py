@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops, tree
 from PIL import Image
 
-from focal_utils.explorer.predictions import top_classes
+from focal_utils.explorer.predictions import all_classes, top_classes
 from focal_utils.tracing.geometry import MapGeometry, context_names, level_widths, map_geometry
 from focal_utils.tracing.traces import modulations, run_traced
 
@@ -26,10 +26,13 @@ def pack(values):
     return {"shape": list(values.shape), "scale": scale, "data": base64.b64encode(whole.tobytes()).decode()}
 
 
-def data_address(picture, kind="PNG", **options):
-    """A picture (H, W, 3) uint8 as a data address, in one of Pillow's formats."""
+def data_address(picture, kind="PNG", side=None, **options):
+    """A picture (H, W, 3) uint8 as a data address, in one of Pillow's formats; reduced to `side` pixels if larger."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format=kind, **options)
+    image = Image.fromarray(picture)
+    if side is not None:
+        image.thumbnail((side, side))
+    image.save(buffer, format=kind, **options)
     return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -112,15 +115,16 @@ def switch_edit(switches):
     """The edit of gates (see `run_traced`) that switches levels off or freezes them.
 
     Args:
-        switches: {block name: one mode for each level}: "on", "off" (the gate is 0), or "mean" (at every pixel the gate
-            is its mean over the picture).
+        switches: {block name: one mode for each level}: "on", "off" (the gate is 0), "mean" (at every pixel the gate
+            is its mean over the picture), or a number that the gate is multiplied by.
     """
+    times = {"on": 1.0, "mean": 0.0, "off": 0.0}
 
     def edit(name, gates):
         modes = switches.get(name)
         if not modes or set(modes) == {"on"}:
             return None
-        kept = ops.cast([mode == "on" for mode in modes], gates.dtype)
+        kept = ops.cast([times.get(mode, mode) for mode in modes], gates.dtype)
         frozen = ops.cast([mode == "mean" for mode in modes], gates.dtype)
         return gates * kept + ops.mean(gates, axis=(1, 2), keepdims=True) * frozen
 
@@ -128,7 +132,7 @@ def switch_edit(switches):
 
 
 def examine(model, images, switches=None, number=0, meaning="logits"):
-    """Run `model` on images as it takes them, under switches: predictions, one list for each image, and the traces.
+    """Run `model` on images as it takes them, under switches: all probabilities of each image, and the traces.
 
     Args:
         model: with focal modulation.
@@ -141,14 +145,56 @@ def examine(model, images, switches=None, number=0, meaning="logits"):
     if number is None:
         return [[] for _ in images], traces
     rows = tree.flatten(output)[number]
-    return [top_classes(row, meaning) for row in rows], traces
+    return [all_classes(row, meaning) for row in rows], traces
+
+
+def pixel_vectors(layer, block, row, column):
+    """What a `FocalModulation` makes of one pixel of a traced image, step by step.
+
+    Args:
+        layer: the modulation.
+        block: its `BlockTrace` of one image.
+        row: of the map.
+        column: likewise.
+
+    Returns:
+        A dict of lists: gates (L + 1); query, sum, modulator, product (q ⊙ m) and output, (C) each; contexts, a list of
+        L + 1 lists (C).
+    """
+    contexts = [np.broadcast_to(context[0], block.query[0].shape)[row, column] for context in block.contexts]
+    gates = block.gates[0, row, column]
+    query = block.query[0, row, column]
+    modulator = block.modulator[0, row, column]
+    total = layer.aggregate([context[None, None, None] for context in contexts], gates[None, None, None])
+    product = layer.norm(layer.modulate(query[None, None, None], modulator[None, None, None]))
+    output = layer.proj(product)
+    vectors = {
+        "gates": gates,
+        "query": query,
+        "sum": flat(total),
+        "modulator": modulator,
+        "product": flat(product),
+        "output": flat(output),
+    }
+    numbers = {name: rounded(vector) for name, vector in vectors.items()}
+    return numbers | {"contexts": [rounded(context) for context in contexts]}
+
+
+def rounded(vector):
+    """A vector as a list of numbers, short enough to be sent; what is not finite is 0."""
+    return [round(float(value), 5) for value in np.nan_to_num(vector, nan=0.0, posinf=0.0, neginf=0.0)]
+
+
+def flat(tensor):
+    """A tensor as a NumPy vector."""
+    return ops.convert_to_numpy(ops.cast(tensor, "float32")).ravel()
 
 
 def single_switches(examined, images, blocks):
     """What each image is taken for when one level of one block is off or frozen, all others on.
 
     Args:
-        examined: a function (images, switches) → predictions and traces, as `examine` gives them.
+        examined: a function (images, switches) → probabilities and traces, as `examine` gives them.
         images: (N, H, W, channels) as the model takes them.
         blocks: from `describe_blocks`.
 
@@ -163,7 +209,7 @@ def single_switches(examined, images, blocks):
             for mode in MODES[1:]:
                 modes = ["on"] * count
                 modes[level] = mode
-                predictions, _ = examined(images, {name: modes})
-                for answer, prediction in zip(answers, predictions, strict=True):
-                    answer[f"{name}/{level}/{mode}"] = prediction
+                found, _ = examined(images, {name: modes})
+                for answer, shares in zip(answers, found, strict=True):
+                    answer[f"{name}/{level}/{mode}"] = top_classes(shares)
     return answers

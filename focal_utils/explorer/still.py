@@ -1,30 +1,32 @@
 """The explorer as a page of its own: what is in it, and how it stays small."""
 
+import html
 import json
+import re
 from pathlib import Path
 
+from focal_utils.explorer.bundle import script, style
 from focal_utils.explorer.shown import MODES, coarser, data_address, maps
 
 TEMPLATE = Path(__file__).parent / "page.html"
+MARK = re.compile(r"/\*([A-Z]+)\*/")  # in the template: a place to be filled
 ANSWER_BYTES = 180  # of one answer to a switch: a key, and five classes with their probabilities
 SMALLEST_SIDE = 16  # map pixels: a map is not averaged to fewer
 QUALITY = 85  # of JPEG
 
 
-def page_text(data, style, script):
+def page_text(options, name, still):
     """The page as text.
 
     Args:
-        data: what it shows, as JSON can say it. It becomes part of the page's HTML, where "<" may begin anything: there
-            it is written as the escape that JSON has for it.
-        style: CSS.
-        script: a JavaScript module that exports the explorer.
+        options: of `mount` in `page/explorer.js`, as JSON can say it. They become part of the page's HTML, where "<"
+            may begin anything: there it is written as the escape that JSON has for it.
+        name: of the first picture.
+        still: its data address, for those who see no more.
     """
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    page = TEMPLATE.read_text("utf-8")
-    page = page.replace("/*STYLE*/", style)
-    page = page.replace("/*SCRIPT*/", script.replace("export default", "const explorer ="))
-    return page.replace("/*DATA*/", text)
+    text = json.dumps(options, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    marks = {"STYLE": style(), "SCRIPT": script(), "NAME": html.escape(name), "STILL": still, "OPTIONS": text}
+    return MARK.sub(lambda match: marks[match[1]], TEMPLATE.read_text("utf-8"))
 
 
 def answers_bytes(blocks, pictures):

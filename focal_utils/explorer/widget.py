@@ -1,9 +1,10 @@
 """`GateExplorer`: the widget that shows a network's gates over a picture and answers under the mouse."""
 
+import base64
 import json
 import sys
 from collections import OrderedDict
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import anywidget
@@ -15,7 +16,9 @@ from PIL import Image
 from focal_utils.data.imageset import ImageSet
 from focal_utils.data.pictures import fit_picture, picture_array, read_picture
 from focal_utils.errors import check_choice
-from focal_utils.explorer.predictions import OUTPUTS, class_output, count_classes, means_probabilities
+from focal_utils.explorer.bundle import script, style
+from focal_utils.explorer.network import network_bytes, runs_in_page
+from focal_utils.explorer.predictions import OUTPUTS, class_output, count_classes, means_probabilities, top_classes
 from focal_utils.explorer.sheet import contact_sheet
 from focal_utils.explorer.shown import (
     MODES,
@@ -25,18 +28,19 @@ from focal_utils.explorer.shown import (
     examine,
     finite,
     maps,
+    pixel_vectors,
     single_switches,
 )
 from focal_utils.explorer.still import answers_bytes, compact, page_text
 from focal_utils.files import whole_file
-from focal_utils.tracing.traces import run_traced
+from focal_utils.tracing.traces import modulations, run_traced
 
-HERE = Path(__file__).parent
-SCRIPT = "\n".join((HERE / name).read_text("utf-8") for name in ("maps.js", "drawing.js", "controls.js", "explorer.js"))
-STYLE = (HERE / "explorer.css").read_text("utf-8")
 REMEMBERED = 64  # pictures whose maps are kept
 MOST_BYTES = 3_000_000  # of an exported page
 LARGEST_UPLOAD = 64_000_000  # bytes
+MANY = 60  # pictures, from which on a number is asked for instead of thumbnails shown (page/workbench.js)
+THUMB = 96  # pixels a side
+FARTHEST = 2  # times a gate, to both sides
 
 
 class Whole(traitlets.Int):
@@ -47,11 +51,11 @@ class Whole(traitlets.Int):
 
 
 class GateExplorer(anywidget.AnyWidget):
-    """Look at the gates, contexts and modulators of a network over a picture, and switch levels off.
+    """Look at the gates, contexts and modulators of a network beside a picture, and switch levels off.
 
-    Point at a pixel, or move with the arrow keys: its gates are shown as bars, and what each level sees as squares on
-    the picture. That needs no kernel; another picture or another switch asks it once. Works in JupyterLab 4, Notebook 7
-    and Colab (ipywidgets 7.7.1 or later, anywidget).
+    Point at a pixel, or move with the arrow keys: its gates are shown as bars, what each level sees as squares on the
+    picture, and how the numbers are made from each other. Only another picture, another switch or the vectors of a
+    pixel ask the kernel. Works in JupyterLab 4, Notebook 7 and Colab (ipywidgets 7.7.1 or later, anywidget).
 
     Args:
         model: a `keras.Model` with focal modulation; it takes batches (B, H, W, channels). A subclassed one is shown
@@ -69,8 +73,8 @@ class GateExplorer(anywidget.AnyWidget):
             sigmoid at the end, or rows that are distributions. One column says yes or no, class 1 or class 0.
 
     Traits that may be read, set and observed: `picture` (its number), `block` (its number), `view` ("gate", "winner",
-    "modulator" or "context"), `level`, `opacity` (0 to 1), `smooth`, and `switches`: {block name: one of "on", "mean"
-    and "off" for each level}.
+    "modulator" or "context"), `level`, and `switches`: {block name: for each level "on", "mean" (frozen: at every pixel
+    its mean over the picture), "off", or a number from −2 to 2 that the gate is multiplied by}.
 
     Raises:
         ValueError: a model without focal blocks or with several inputs, no pictures, pictures that are none, names that
@@ -83,17 +87,16 @@ class GateExplorer(anywidget.AnyWidget):
         >>> explorer.to_html("stop.html")
     """
 
-    _esm = SCRIPT
-    _css = STYLE
+    _esm = script() + "\nexport default { render };\n"
+    _css = style()
 
-    about = traitlets.Dict().tag(sync=True)  # blocks, class names
+    about = traitlets.Dict().tag(sync=True)  # blocks, class names, the size that the network reads
     names = traitlets.List().tag(sync=True)  # of the pictures
+    thumbs = traitlets.List().tag(sync=True)  # their addresses; none where there are many
     picture = Whole(0).tag(sync=True)
     block = Whole(0).tag(sync=True)
     view = traitlets.Enum(("gate", "winner", "modulator", "context"), "gate").tag(sync=True)
     level = Whole(0).tag(sync=True)
-    opacity = traitlets.Float(0.6).tag(sync=True)
-    smooth = traitlets.Bool(False).tag(sync=True)
     switches = traitlets.Dict().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)  # everything of the picture on screen
     message = traitlets.Unicode("").tag(sync=True)
@@ -107,15 +110,21 @@ class GateExplorer(anywidget.AnyWidget):
             check_choice("outputs", outputs, OUTPUTS)
         *self._size, self._channels = picture_shape(model)
         self._model = model
-        self._prepare = prepare or (lambda batch: batch)
+        self._prepare = prepare
         self._pictures, names = collect(images)
         self._seen = OrderedDict()
         self._upload = []
         classes = self._read_output(images, class_names, outputs)
         shown, traces, picture = self._examined(0, {})
+        about = {
+            "blocks": describe_blocks(model, traces, *picture.shape[:2]),
+            "classes": classes,
+            "size": None if None in self._size else list(self._size),
+        }
         super().__init__(
-            about={"blocks": describe_blocks(model, traces, *picture.shape[:2]), "classes": classes},
+            about=about,
             names=names,
+            thumbs=self._thumbs(),
             shown=shown,
             switches={},
         )
@@ -166,13 +175,16 @@ class GateExplorer(anywidget.AnyWidget):
             self._pictures.pop()
             raise ValueError(f"{name} could not go through the network: {error}") from error
         self.names = [*self.names, str(name)]
+        self.thumbs = self._thumbs()
         self.picture = len(self.names) - 1
 
     def to_html(self, path, pictures=12, most_bytes=None):
-        """Write a page that needs neither kernel nor network: hovering, views and single switches work in it.
+        """Write a page of its own that needs neither kernel nor connection.
 
-        Where it would be too large, the pictures become JPEG and the largest maps are averaged, two by two pixels or
-        more, until it is not; the page says so.
+        A `FocalNet` with a classifier runs in it, on pictures of the reader's own too, whatever is switched. Of another
+        model, of one with `prepare`, and of one too large for a page, the pictures and single switches are recorded
+        instead. Where that would be too large, the pictures become JPEG and the largest maps are averaged, two by two
+        pixels or more, until it is not; the page says so.
 
         Args:
             path: of the file, written whole or not at all.
@@ -184,24 +196,53 @@ class GateExplorer(anywidget.AnyWidget):
         """
         numbers = self._numbers(pictures)
         limit = MOST_BYTES if most_bytes is None else most_bytes
-        data = {
+        page = self._live_page(numbers, limit) or self._recorded_page(numbers, limit)
+        with whole_file(path) as temporary:
+            temporary.write_text(page, "utf-8")
+
+    def _live_page(self, numbers, limit):
+        """The page in which the network itself runs, as precise as fits; None where no page so small can run it."""
+        own = self._prepare is None and self._number == 0 and self._meaning == "logits"
+        if not own or not runs_in_page(self._model) or not finite(self._examined(numbers[0], {})[1]):
+            return None
+        pictures = [self._examined(number, {})[0] for number in numbers]
+        shown = [
+            {"name": self.names[number], "address": picture["image"], "notes": picture["notes"]}
+            for number, picture in zip(numbers, pictures, strict=True)
+        ]
+        for precision in ("float16", "int8"):
+            data = network_bytes(self._model, self.about["classes"], precision)
+            file = {"base64": base64.b64encode(data).decode()}
+            page = self._page({"file": file, "pictures": shown}, numbers)
+            if len(page.encode()) <= limit:
+                return page
+        return None
+
+    def _recorded_page(self, numbers, limit):
+        """The page of what the network says of the pictures, and of one switch at a time."""
+        recorded = {
             "about": self.about,
             "names": [self.names[number] for number in numbers],
             "pictures": [],
             "answers": [],
-            "state": {name: getattr(self, name) for name in ("block", "view", "level", "opacity", "smooth")},
         }
         examined = [self._examined(number, {}) for number in numbers]
-        room = limit - len(page_text(data, STYLE, SCRIPT).encode()) - answers_bytes(self.about["blocks"], len(numbers))
-        data["pictures"], blocks = compact(examined, self.about["blocks"], room)
-        data["about"] = self.about | {"blocks": blocks}
+        empty = len(self._page({"recorded": recorded}, numbers).encode())
+        room = limit - empty - answers_bytes(self.about["blocks"], len(numbers))
+        recorded["pictures"], blocks = compact(examined, self.about["blocks"], room)
+        recorded["about"] = self.about | {"blocks": blocks}
         batches = [self._batch(picture) for _, _, picture in examined]
         alike = len({batch.shape for batch in batches}) == 1
         for batch in [np.concatenate(batches)] if alike else batches:
-            data["answers"] += single_switches(self._answers, batch, self.about["blocks"])
-        page = page_text(data, STYLE, SCRIPT)
-        with whole_file(path) as temporary:
-            temporary.write_text(page, "utf-8")
+            recorded["answers"] += single_switches(self._answers, batch, self.about["blocks"])
+        return self._page({"recorded": recorded}, numbers)
+
+    def _page(self, network, numbers):
+        """The text of a page that shows a network, as `mount` takes it, in the state that is on screen."""
+        state = {name: getattr(self, name) for name in ("block", "view", "level")}
+        options = {"networks": [{"id": "", "title": ""} | network], "state": state, "address": True}
+        still = data_address(self._examined(numbers[0], {})[2], side=THUMB)
+        return page_text(options, self.names[numbers[0]], still)
 
     def _numbers(self, pictures):
         """The numbers of the pictures that `to_html` was asked for, a list."""
@@ -224,7 +265,13 @@ class GateExplorer(anywidget.AnyWidget):
     def _batch(self, picture):
         """What the model takes for one fitted picture (H, W, 3): a batch of one."""
         raw = np.round(picture.mean(axis=-1, keepdims=True)).astype("uint8") if self._channels == 1 else picture
-        return np.asarray(self._prepare(raw[None]))
+        return np.asarray(raw[None] if self._prepare is None else self._prepare(raw[None]))
+
+    def _thumbs(self):
+        """Small pictures to choose by; none where they are many."""
+        if len(self._pictures) > MANY:
+            return []
+        return [data_address(picture_array(values)[0], side=THUMB) for values, _ in self._pictures]
 
     def _fitted(self, number):
         """Picture `number` as the network reads it, (H, W, 3) uint8, and the sentences about it."""
@@ -234,7 +281,7 @@ class GateExplorer(anywidget.AnyWidget):
         return picture, [*notes, *more, *fitting]
 
     def _answers(self, images, switches):
-        """Predictions for images as the model takes them, under switches, and the traces."""
+        """All probabilities for images as the model takes them, under switches, and the traces."""
         return examine(self._model, images, switches, self._number, self._meaning)
 
     def _examined(self, number, switches):
@@ -243,15 +290,16 @@ class GateExplorer(anywidget.AnyWidget):
         if key not in self._seen:
             picture, notes = self._fitted(number)
             (after,), traces = self._answers(self._batch(picture), switches)
-            before = self._examined(number, {})[0]["after"] if switches else after
+            before = self._examined(number, {})[0]["probabilities"]["after"] if switches else after
             shown = {
                 "picture": number,
                 "switches": switches,
                 "image": data_address(picture),
                 "size": list(picture.shape[:2]),
                 "notes": notes if finite(traces) else [*notes, NOT_FINITE],
-                "before": before,
-                "after": after,
+                "before": top_classes(before),
+                "after": top_classes(after),
+                "probabilities": {"before": before, "after": after},
                 "maps": [maps(block) for block in traces],
             }
             self._seen[key] = shown, traces, picture
@@ -273,21 +321,15 @@ class GateExplorer(anywidget.AnyWidget):
             raise traitlets.TraitError(f"{name}={value}: there are {counts[name]}, so give 0 to {counts[name] - 1}.")
         return value
 
-    @traitlets.validate("opacity")
-    def _between_0_and_1(self, proposal):
-        if not 0 <= proposal["value"] <= 1:
-            raise traitlets.TraitError(f"opacity={proposal['value']}: give a number from 0 to 1.")
-        return proposal["value"]
-
     @traitlets.validate("switches")
     def _known_switches(self, proposal):
         levels = {block["name"]: len(block["levels"]) for block in self.about["blocks"]}
         for name, modes in proposal["value"].items():
-            listed = isinstance(modes, (list, tuple)) and all(mode in MODES for mode in modes)
+            listed = isinstance(modes, (list, tuple)) and all(is_mode(mode) for mode in modes)
             if name not in levels or not listed or len(modes) != levels[name]:
                 raise traitlets.TraitError(
                     f"switches={{{name!r}: {modes!r}}}: give a block's name, and for each of its levels one of "
-                    f"{', '.join(MODES)}. Blocks and their levels: {levels}."
+                    f"{', '.join(MODES)}, or a number from −2 to 2. Blocks and their levels: {levels}."
                 )
         return proposal["value"]
 
@@ -299,8 +341,17 @@ class GateExplorer(anywidget.AnyWidget):
         except Exception as error:
             self.message = f"That did not work: {error}"
 
+    def _look(self, content):
+        """Send the vectors of a pixel of the picture on screen."""
+        _, traces, _ = self._examined(self.picture, self.switches)
+        block = traces[content["block"]]
+        layer = next(layer for layer, name in modulations(self._model).items() if name == block.name)
+        self.send({"id": content["id"], "pixel": pixel_vectors(layer, block, content["row"], content["column"])})
+
     def _receive(self, _, content, buffers):
-        """Take the parts of an upload; the last one makes it a picture."""
+        """Answer for a pixel, or take the parts of an upload, of which the last one makes it a picture."""
+        if content.get("kind") == "pixel":
+            self._look(content)
         if content.get("kind") != "upload":
             return
         if content["part"] == 0:
@@ -317,6 +368,13 @@ class GateExplorer(anywidget.AnyWidget):
                 self.add(data, content["name"])
             except Exception as error:
                 self.message = str(error)
+
+
+def is_mode(mode):
+    """Whether this is a way to set a level."""
+    if isinstance(mode, Real) and not isinstance(mode, bool):
+        return -FARTHEST <= mode <= FARTHEST
+    return mode in MODES
 
 
 def picture_shape(model):

@@ -41,25 +41,65 @@ def control(explorer, label):
     return explorer.get_by_label(label, exact=True)
 
 
+def choice(explorer, group, option):
+    """The label of one of several choices in a row, which is what a person clicks."""
+    return explorer.get_by_role("group", name=group, exact=True).get_by_text(option, exact=True)
+
+
+def chosen(explorer, group):
+    """The word of the choice that is on, or None."""
+    inputs = explorer.get_by_role("group", name=group, exact=True).locator("input")
+    return inputs.evaluate_all("(all) => all.find((one) => one.checked)?.labels[0].textContent ?? null")
+
+
+def block(explorer, title):
+    """The button of a block: "first block"."""
+    return explorer.get_by_role("list", name="The blocks of the network").get_by_role("button", name=re.compile(title))
+
+
 def picture(explorer):
-    """The canvas that is pointed at."""
-    return explorer.get_by_label(re.compile("^The picture"))
+    """The picture that is pointed at."""
+    return explorer.get_by_label(re.compile("^The picture[.]"))
 
 
-def point(explorer, x, y, zoom=14):
+def place(explorer, x, y):
+    """A place on the screen, from the picture's corner, for one in picture pixels."""
+    box = picture(explorer).bounding_box()
+    height, width = (int(side) for side in size(explorer))
+    return {"x": x * box["width"] / width, "y": y * box["height"] / height}
+
+
+def size(explorer):
+    """Height and width of the picture, in its pixels."""
+    return picture(explorer).locator("canvas").evaluate("(canvas) => [canvas.height, canvas.width]")
+
+
+def point(explorer, x, y):
     """Move the mouse to a place on the picture, in picture pixels."""
-    picture(explorer).hover(position={"x": x * zoom, "y": y * zoom})
+    picture(explorer).hover(position=place(explorer, x, y))
 
 
 def gates_shown(explorer):
     """The numbers of the gates at the pixel, as written."""
-    return explorer.locator("table").first.locator("tbody tr td:nth-of-type(2)").all_inner_texts()
+    texts = explorer.locator(".fx-row > .fx-number:not(.fx-share)").all_inner_texts()
+    return [text.replace("−", "-") for text in texts]
 
 
-def colour(explorer, x, y, canvas=0, zoom=14):
-    """Red, green, blue and opacity of one screen pixel, at a place in picture pixels; canvas 1 holds the squares."""
-    script = "(canvas, at) => [...canvas.getContext('2d').getImageData(at[0], at[1], 1, 1).data]"
-    return explorer.locator("canvas").nth(canvas).evaluate(script, [int(x * zoom), int(y * zoom)])
+def answers(explorer):
+    """What the network says: class → percentage, of the classes shown."""
+    rows = explorer.locator(".fx-bars li").all_inner_texts()
+    parts = [row.split("\n") for row in rows]
+    return {part[0]: float(part[1].removesuffix(" %")) for part in parts}
+
+
+def colours(explorer, stack="map"):
+    """Red, green and blue of every pixel of the map, or of the picture: a list of lists."""
+    canvas = explorer.locator(f".fx-{stack} canvas").first
+    script = """(canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return [...Array(data.length / 4).keys()].map((i) => [...data.slice(4 * i, 4 * i + 3)]);
+    }"""
+    return canvas.evaluate(script)
 
 
 def milliseconds(explorer, act, name, expected):

@@ -9,7 +9,7 @@ import pytest
 
 from check_site import problems, read_pages
 from parts.files import ROOT, notebooks
-from tests.browser.pages import control, gates_shown, milliseconds, point
+from tests.browser.pages import choice, gates_shown, milliseconds, picture, point
 
 SITE = ROOT / "build" / "site"
 WIDTHS = (390, 1280)
@@ -149,10 +149,12 @@ def test_explorer_works_in_its_page(visit, width):
     hidden = "({ ownerDocument: { body } }) => [body.scrollWidth - innerWidth, body.scrollHeight - innerHeight]"
     assert max(explorer.evaluate(hidden)) <= 0
     if width < 500:
-        explorer.get_by_label("The picture. Arrow keys").tap(position={"x": 100, "y": 100})
+        picture(explorer).tap(position={"x": 100, "y": 100})
     else:
         point(explorer, 15.6, 15.6)
     assert len({*gates_shown(explorer)}) == 4 and "–" not in gates_shown(explorer)
-    milliseconds(explorer, lambda: control(explorer, "Picture").select_option("2"), "picture", 2)
-    milliseconds(explorer, lambda: explorer.locator("tbody select").first.select_option("off"), "switched", 1)
-    assert explorer.locator(".fx-verdict").inner_text().startswith("The prediction")
+    thumbs = explorer.get_by_role("group", name="Pictures").get_by_role("button")
+    milliseconds(explorer, lambda: thumbs.nth(2).click(), "picture", 2)
+    switch = choice(explorer, "level 1 of the first block is", "off")
+    milliseconds(explorer, lambda: switch.click(), "switched", 1)
+    assert "1 gate is changed" in explorer.locator(".fx-verdict").inner_text()

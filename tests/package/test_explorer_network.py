@@ -1,6 +1,7 @@
 """The file of a network that the explorer's page reads, and the page's modules as one script."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -63,3 +64,10 @@ def test_the_script_holds_every_module_once_and_imports_nothing():
     assert "\nimport " not in text and "\nexport " not in text
     for path in PAGE.glob("*.js"):
         assert "\nexport " in path.read_text("utf-8")
+
+
+def test_modules_share_no_names_so_that_one_script_can_hold_them():
+    declared = r"^(?:async )?(?:function\*?|const|let|class) (?:\{[^}]*\}|(\w+))"
+    names = [name for path in PAGE.glob("*.js") for name in re.findall(declared, path.read_text("utf-8"), re.MULTILINE)]
+    assert len(names) > 100
+    assert sorted({name for name in names if names.count(name) > 1}) == []

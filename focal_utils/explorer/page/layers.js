@@ -3,15 +3,15 @@
 const EPSILON = 1e-5; // of every LayerNorm (layers/basics.py)
 
 const FARTHEST = 6; // GELU is 0 below -6 and x above 6, to 6e-9
-const STEPS = 1 << 15; // of the table between: linear from one to the next is exact to 2e-8
+const TABLE_STEPS = 1 << 15; // of the table between: linear from one to the next is exact to 2e-8
 
-/** GELU at STEPS + 1 places from -FARTHEST to FARTHEST: x·Φ(x), the normal distribution summed up by Simpson's rule. */
+/** GELU at TABLE_STEPS + 1 places from -FARTHEST to FARTHEST: x·Φ(x), the normal distribution summed up by Simpson's rule. */
 const geluTable = (() => {
-  const table = new Float32Array(STEPS + 2);
+  const table = new Float32Array(TABLE_STEPS + 2);
   const density = (x) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
-  const step = (2 * FARTHEST) / STEPS;
+  const step = (2 * FARTHEST) / TABLE_STEPS;
   let sum = 0;
-  for (let i = 1; i <= STEPS; i++) {
+  for (let i = 1; i <= TABLE_STEPS; i++) {
     const x = i * step - FARTHEST;
     sum += (step / 6) * (density(x - step) + 4 * density(x - step / 2) + density(x));
     table[i] = x * sum;
@@ -21,7 +21,7 @@ const geluTable = (() => {
 
 /** Exact GELU, x·Φ(x), in place; by a table, since it is asked for some hundred thousand times. */
 function gelu(values) {
-  const scale = STEPS / (2 * FARTHEST);
+  const scale = TABLE_STEPS / (2 * FARTHEST);
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
     if (x >= FARTHEST) continue;
