@@ -17,6 +17,7 @@ from parts.files import ROOT, notebooks
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 PLUMBING = {"__init__", "build", "get_config"}
+MIXINS = {"Configured"}
 
 
 def definitions(body, prefix=""):
@@ -48,8 +49,12 @@ def with_docstrings_of(node, documented):
 
 
 def shown_methods(node, shown, decorators):
-    """A copy of the class `node` with those methods only whose names are in `shown`, and with `decorators`."""
+    """A copy of the class `node` with those methods only whose names are in `shown`, and with `decorators`.
+
+    Bases that are MIXINS, plumbing too, are left out.
+    """
     node = copy.deepcopy(node)
+    node.bases = [base for base in node.bases if ast.unparse(base) not in MIXINS]
     node.body = [part for part in node.body if not isinstance(part, DEFINITIONS) or part.name in shown]
     node.decorator_list = decorators
     return node
@@ -58,8 +63,8 @@ def shown_methods(node, shown, decorators):
 def same_code(grown, other):
     """Whether the definition `grown` in a cell is the package's `other`.
 
-    A class in a cell may leave out methods, its decorators, and the PLUMBING or have its own: then it is the same if
-    it has some other method, and each of them, the bases and the class attributes are the package's.
+    A class in a cell may leave out methods, its decorators, MIXINS, and the PLUMBING or have its own: then it is the
+    same if it has some other method, and each of them, the other bases and the class attributes are the package's.
     """
     documented = {name for name, inner in definitions([grown]) if ast.get_docstring(inner) is not None}
     other = with_docstrings_of(other, documented)

@@ -42,7 +42,8 @@ def network(data, way, seed):
     """The sign network's architecture for this data, with fresh weights or with all but the classifier's of its own."""
     keras.utils.set_random_seed(seed)
     signs = fu.load_trained("gtsrb")
-    config = signs.get_config() | {"input_shape": data.image_shape, "classes": data.num_classes, "name": "cells"}
+    cells = {"input_shape": data.image_shape, "classes": data.num_classes, "class_names": data.class_names}
+    config = {**signs.get_config(), **cells, "name": "cells"}
     model = fu.FocalNet.from_config(config)
     if way != "from scratch":
         fu.load_checkpoint(model, fu.peer_weights(signs, "timm"), head=False)

@@ -1,7 +1,17 @@
 """The layers: focal modulation and its three steps, its relatives, and the block that stands around them."""
 
 from focal_utils.layers.attention import SelfAttention, WindowedAttention, relative_positions
-from focal_utils.layers.basics import EPSILON, PixelDense, dense, gelu, layer_norm, serializable
+from focal_utils.layers.basics import (
+    EPSILON,
+    Configured,
+    PixelDense,
+    dense,
+    gelu,
+    layer_norm,
+    parts_of,
+    serializable,
+    trainable_parts,
+)
 from focal_utils.layers.blocks import MIXERS, DropPath, FocalBlock, LayerScale, Mlp, PatchEmbed
 from focal_utils.layers.focal import (
     FocalModulation,

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from focal_utils.errors import check_at_least, check_map
-from focal_utils.layers.basics import dense, serializable
+from focal_utils.errors import check_flag, check_map, check_number, check_whole
+from focal_utils.layers.basics import MAX_DIM, MAX_SIDE, Configured, dense, serializable
 
 
 def attend(query, key, value, bias=None):
@@ -32,7 +32,7 @@ def attend(query, key, value, bias=None):
 
 
 @serializable
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(Configured, keras.layers.Layer):
     """Global multi-head self-attention: each pixel looks at all pixels. Maps (B, H, W, C) to (B, H, W, C).
 
     Args:
@@ -44,22 +44,32 @@ class SelfAttention(keras.layers.Layer):
 
     Raises:
         ValueError: a number of heads that does not divide C, or an input that is not (B, H, W, dim).
+
+    Example:
+        >>> tuple(fu.SelfAttention(64)(keras.ops.ones((2, 14, 14, 64))).shape)
+        (2, 14, 14, 64)
     """
 
     def __init__(self, dim, num_heads=None, fused=False, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        num_heads = max(1, dim // 32) if num_heads is None else num_heads
-        check_at_least(dim=(dim, 1), num_heads=(num_heads, 1))
+        dim = check_whole("dim", dim, 1, MAX_DIM)
+        num_heads = max(1, dim // 32) if num_heads is None else check_whole("num_heads", num_heads, 1, dim)
         if dim % num_heads:
             raise ValueError(
                 f"num_heads={num_heads} does not divide dim={dim}: each head takes dim / num_heads channels."
             )
-        policy = {"dtype": self.dtype_policy}
-        self.qkv = dense(3 * dim, name="qkv", **policy)
-        self.proj = dense(dim, name="proj", **policy)
-        self.dropout = keras.layers.Dropout(dropout, **policy)
-        self.dim, self.num_heads, self.fused = dim, num_heads, fused
-        self.config = {"dim": dim, "num_heads": num_heads, "fused": fused, "dropout": dropout}
+        self.config = {
+            "dim": dim,
+            "num_heads": num_heads,
+            "fused": check_flag("fused", fused),
+            "dropout": check_number("dropout", dropout, at_least=0, below=1),
+        }
+        self.dim = dim
+        self.num_heads = num_heads
+        self.fused = fused
+        self.qkv = dense(3 * dim, name="qkv", **self.inherited)
+        self.proj = dense(dim, name="proj", **self.inherited)
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", **self.inherited)
 
     def build(self, input_shape):
         check_map(type(self).__name__, input_shape, self.dim)
@@ -93,9 +103,6 @@ class SelfAttention(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
-        return super().get_config() | self.config
-
 
 def relative_positions(window):
     """For each pair of pixels in a window, which row of the bias table is theirs: (window², window²) whole numbers.
@@ -103,7 +110,8 @@ def relative_positions(window):
     Row (Δy + window − 1)·(2·window − 1) + Δx + window − 1, for the second pixel's position less the first's, negated.
     """
     y, x = np.divmod(np.arange(window**2), window)
-    down, right = y[:, None] - y[None, :], x[:, None] - x[None, :]
+    down = y[:, None] - y[None, :]
+    right = x[:, None] - x[None, :]
     return (down + window - 1) * (2 * window - 1) + right + window - 1
 
 
@@ -129,9 +137,9 @@ class WindowedAttention(SelfAttention):
 
     def __init__(self, dim, num_heads=None, window=7, shift=False, fused=False, dropout=0.0, **kwargs):
         super().__init__(dim, num_heads, fused, dropout, **kwargs)
-        check_at_least(window=(window, 1))
-        self.window, self.shift = window, shift
-        self.config |= {"window": window, "shift": shift}
+        self.window = check_whole("window", window, 1, MAX_SIDE)
+        self.shift = check_flag("shift", shift)
+        self.config = {**self.config, "window": self.window, "shift": self.shift}
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -193,7 +201,8 @@ class WindowedAttention(SelfAttention):
         qkv = self.qkv(ops.pad(x, ((0, 0), (0, tall - height), (0, wide - width), (0, 0))))  # (B, tall, wide, 3·C)
         if shift:
             qkv = ops.roll(qkv, (-shift, -shift), axis=(1, 2))
-        tokens, bias = self.windows(qkv), self.bias(tall, wide, shift)
+        tokens = self.windows(qkv)  # (B · windows, side², 3·C)
+        bias = self.bias(tall, wide, shift)
         if shift:  # one bias for each window of an image, for all images of the batch
             bias = ops.tile(bias, (ops.shape(tokens)[0] // bias.shape[0], 1, 1, 1))
         mixed = self.joined(self.attend(tokens, bias), tall, wide)

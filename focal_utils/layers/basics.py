@@ -1,4 +1,4 @@
-"""What every layer is made of: exact GELU, Dense on every pixel, LayerNorm, and how a layer is registered."""
+"""What every layer is made of: exact GELU, Dense on every pixel, LayerNorm, and how a layer is saved."""
 
 import math
 
@@ -9,13 +9,80 @@ EPSILON = 1e-5  # LayerNorm, everywhere in the paper's code; Keras' default is 1
 
 SQRT_HALF = math.sqrt(0.5)
 
+# What arguments may be at most: generous, and yet a slip of the finger does not fill the memory.
+MAX_DIM = 2**14  # channels; the largest published network has 2816
+
+MAX_SIDE = 2**14  # pixels of a picture's side
+
+MAX_KERNEL = 1023  # pixels
+
+MAX_LEVELS = 64
+
+MAX_RATIO = 64  # width of an MLP over its channels
+
+MAX_SCALE = 1e6  # what LayerScale starts with
+
 serializable = keras.saving.register_keras_serializable(package="focal_utils")
+
+
+def parts_of(layer, prefix=""):
+    """Pairs (path, part) of all layers inside a layer or model, each before what is inside it: "mlp/fc1"."""
+    for part in layer._flatten_layers(include_self=False, recursive=False):
+        path = prefix + part.name
+        yield path, part
+        yield from parts_of(part, f"{path}/")
+
+
+def trainable_parts(layer):
+    """Which parts of a layer or model do other than what they are in, path → bool: {"mlp": False} where that is frozen.
+
+    Keras saves of a layer only whether it is trainable as a whole.
+    """
+    around = {"": layer.trainable}
+    found = {}
+    for path, part in parts_of(layer):
+        around[path] = part.trainable
+        if part.trainable != around[path.rpartition("/")[0]]:
+            found[path] = part.trainable
+    return found
+
+
+def set_trainable_parts(layer, trainable):
+    """Freeze, or free, the parts of a layer or model that `trainable_parts` told of."""
+    for path, part in parts_of(layer):
+        if path in trainable:
+            part.trainable = trainable[path]
+
+
+class Configured:
+    """What a layer needs to be saved, cloned and pickled: a mixin that stands before `keras.layers.Layer`.
+
+    The layer puts its arguments into `self.config`, as plain Python values, and hands `self.inherited` on to its parts.
+    Parts that were frozen by themselves stay frozen.
+    """
+
+    @property
+    def inherited(self):
+        """What a part takes over from the layer around it: the dtype policy, and whether it is trained."""
+        return {"dtype": self.dtype_policy, "trainable": self.trainable}
+
+    def get_config(self):
+        config = {**super().get_config(), **self.config}
+        parts = trainable_parts(self)
+        return {**config, "trainable_parts": parts} if parts else config
+
+    @classmethod
+    def from_config(cls, config):
+        arguments = {name: value for name, value in config.items() if name != "trainable_parts"}
+        layer = super().from_config(arguments)
+        set_trainable_parts(layer, config.get("trainable_parts", {}))
+        return layer
 
 
 def gelu(x):
     """Exact GELU, x·Φ(x), built on `erf`; any shape in, the same shape out (Hendrycks & Gimpel 2016, eq. 1).
 
-    `keras.ops.gelu` defaults to the tanh approximation, which is off by up to 4.7e-4.
+    `keras.ops.gelu` defaults to the tanh approximation, which is off by up to 4.7e-4. Grown in notebook 01.
     """
     return 0.5 * x * (1.0 + ops.erf(x * SQRT_HALF))
 

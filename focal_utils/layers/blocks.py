@@ -6,22 +6,44 @@ Everything here is channels last. Yang et al. 2022 (arXiv 2203.11926), sections 
 import keras
 from keras import ops
 
-from focal_utils.errors import check_at_least, check_choice, check_map
+from focal_utils.errors import check_choice, check_flag, check_map, check_number, check_whole
 from focal_utils.layers.attention import SelfAttention, WindowedAttention
-from focal_utils.layers.basics import dense, gelu, layer_norm, serializable
+from focal_utils.layers.basics import (
+    MAX_DIM,
+    MAX_KERNEL,
+    MAX_RATIO,
+    MAX_SCALE,
+    Configured,
+    dense,
+    gelu,
+    layer_norm,
+    serializable,
+)
 from focal_utils.layers.focal import FocalModulation
 
 
+def check_layer_scale(value):
+    """What every γ of `LayerScale` starts with, as a `float`, or None for no LayerScale."""
+    return None if value is None else check_number("layer_scale", value, at_least=0, at_most=MAX_SCALE)
+
+
 @serializable
-class LayerScale(keras.layers.Layer):
+class LayerScale(Configured, keras.layers.Layer):
     """γ ⊙ x with one learned γ per channel, starting small so that a new block starts near the identity.
 
-    Maps (..., C) to (..., C). Touvron et al. 2021, *Going deeper with image transformers*, eq. 4.
+    Maps (..., C) to (..., C). Touvron et al. 2021, *Going deeper with image transformers*, eq. 4. Grown in notebook 04.
+
+    Args:
+        initial: what every γ starts with, not below 0.
+
+    Raises:
+        ValueError: another start.
     """
 
     def __init__(self, initial=1e-4, **kwargs):
         super().__init__(**kwargs)
-        self.initial = initial
+        self.initial = check_number("initial", initial, at_least=0, at_most=MAX_SCALE)
+        self.config = {"initial": self.initial}
 
     def build(self, input_shape):
         self.gamma = self.add_weight(
@@ -34,48 +56,74 @@ class LayerScale(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
-        return super().get_config() | {"initial": self.initial}
-
 
 @serializable
-class DropPath(keras.layers.Layer):
+class DropPath(Configured, keras.layers.Layer):
     """Stochastic depth: in training a sample skips its branch with probability `rate`, else it grows by 1/(1 − rate).
 
-    Maps (B, H, W, C) to (B, H, W, C). Huang et al. 2016, *Deep networks with stochastic depth*, section 3.
+    Maps (B, …) to (B, …), for samples of any rank. Huang et al. 2016, *Deep networks with stochastic depth*, section 3.
+    Grown in notebook 04.
+
+    Args:
+        rate: the probability, in [0, 1).
+        seed: a whole number, for the same samples in every run; None for others.
 
     Raises:
         ValueError: a rate outside [0, 1).
+
+    Example:
+        >>> tokens = keras.ops.ones((4, 6, 8))
+        >>> mixed = fu.DropPath(0.5)(tokens, training=True)  # each of the 4 samples is all 0 or all 2
+        >>> tuple(mixed.shape)
+        (4, 6, 8)
     """
 
     def __init__(self, rate=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate={rate!r}: DropPath needs a probability in [0, 1).")
-        self.rate, self.seed = rate, seed
-        self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
+        self.rate = check_number("rate", rate, at_least=0, below=1)
+        self.seed = None if seed is None else check_whole("seed", seed)
+        self.config = {"rate": self.rate, "seed": self.seed}
+        self.seed_generator = keras.random.SeedGenerator(self.seed) if rate else None
 
     def call(self, x, training=False):
         if not (training and self.rate):
             return x
-        kept = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=self.seed_generator) >= self.rate
+        one_each = (ops.shape(x)[0], *[1] * (len(x.shape) - 1))  # (B, 1, …)
+        kept = keras.random.uniform(one_each, seed=self.seed_generator) >= self.rate
         return x * ops.cast(kept, x.dtype) / (1 - self.rate)
 
-    def get_config(self):
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 @serializable
-class Mlp(keras.layers.Layer):
-    """Two dense layers on every pixel, C → ratio·C → C, with GELU between: (B, H, W, C) → (B, H, W, C)."""
+class Mlp(Configured, keras.layers.Layer):
+    """Two dense layers on every pixel, C → ratio·C → C, with GELU between: (B, H, W, C) → (B, H, W, C).
+
+    Grown in notebook 04.
+
+    Args:
+        dim: channels C.
+        mlp_ratio: width of the hidden layer over C.
+        dropout: rate of dropout after each of the two.
+
+    Raises:
+        ValueError: a size or a rate out of range.
+    """
 
     def __init__(self, dim, mlp_ratio=4.0, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        policy = {"dtype": self.dtype_policy}
-        self.fc1 = dense(int(dim * mlp_ratio), activation=gelu, name="fc1", **policy)
-        self.fc2 = dense(dim, name="fc2", **policy)
-        self.dropout = keras.layers.Dropout(dropout, **policy)
-        self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout}
+        self.config = {
+            "dim": check_whole("dim", dim, 1, MAX_DIM),
+            "mlp_ratio": check_number("mlp_ratio", mlp_ratio, above=0, at_most=MAX_RATIO),
+            "dropout": check_number("dropout", dropout, at_least=0, below=1),
+        }
+        hidden = int(dim * mlp_ratio)
+        if hidden < 1:
+            raise ValueError(f"mlp_ratio={mlp_ratio!r} leaves no hidden unit for dim={dim}: take a larger one.")
+        self.fc1 = dense(hidden, activation=gelu, name="fc1", **self.inherited)
+        self.fc2 = dense(self.config["dim"], name="fc2", **self.inherited)
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", **self.inherited)
 
     def build(self, input_shape):
         self.fc1.build(input_shape)
@@ -88,19 +136,17 @@ class Mlp(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
-        return super().get_config() | self.config
-
 
 # What a block mixes pixels with, by name: all map (B, H, W, C) to (B, H, W, C).
 MIXERS = {"focal": FocalModulation, "attention": SelfAttention, "window": WindowedAttention}
 
 
 @serializable
-class FocalBlock(keras.layers.Layer):
+class FocalBlock(Configured, keras.layers.Layer):
     """One residual block: x += γ₁·mod(LN(x)), then x += γ₂·mlp(LN(x)); (B, H, W, C) → (B, H, W, C).
 
     Yang et al. 2022, figure 3. With `use_postln` each LayerNorm stands after its branch instead: x += γ₁·LN(mod(x)).
+    Grown in notebook 04.
 
     Args:
         dim: channels C.
@@ -115,6 +161,11 @@ class FocalBlock(keras.layers.Layer):
 
     Raises:
         ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
+
+    Example:
+        >>> block = fu.FocalBlock(64, focal_level=3, layer_scale=1e-4)
+        >>> tuple(block(keras.ops.ones((2, 14, 14, 64))).shape)
+        (2, 14, 14, 64)
     """
 
     def __init__(
@@ -132,20 +183,28 @@ class FocalBlock(keras.layers.Layer):
         **modulation,
     ):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        check_choice("mixer", mixer, tuple(MIXERS))
-        policy = {"dtype": self.dtype_policy}
-        self.norm1 = layer_norm(name="norm1", **policy)
-        self.norm2 = layer_norm(name="norm2", **policy)
-        self.modulation = MIXERS[mixer](dim, dropout=dropout, name="modulation", **modulation, **policy)
-        self.mlp = Mlp(dim, mlp_ratio, dropout, name="mlp", **policy)
-        self.scale1 = self.scale2 = keras.layers.Identity(**policy)
+        make_mixer = MIXERS[check_choice("mixer", mixer, MIXERS)]
+        self.norm1 = layer_norm(name="norm1", **self.inherited)
+        self.norm2 = layer_norm(name="norm2", **self.inherited)
+        self.modulation = make_mixer(dim, dropout=dropout, name="modulation", **modulation, **self.inherited)
+        self.mlp = Mlp(dim, mlp_ratio, dropout, name="mlp", **self.inherited)
+        self.scale1 = self.scale2 = keras.layers.Identity(name="scale", **self.inherited)
+        layer_scale = check_layer_scale(layer_scale)
         if layer_scale is not None:
-            self.scale1 = LayerScale(layer_scale, name="scale1", **policy)
-            self.scale2 = LayerScale(layer_scale, name="scale2", **policy)
-        self.drop_path = DropPath(drop_path, **policy)
-        self.use_postln = use_postln
-        self.config = {"dim": dim, "mlp_ratio": mlp_ratio, "dropout": dropout, "drop_path": drop_path}
-        self.config |= {"use_postln": use_postln, "layer_scale": layer_scale, "mixer": mixer} | modulation
+            self.scale1 = LayerScale(layer_scale, name="scale1", **self.inherited)
+            self.scale2 = LayerScale(layer_scale, name="scale2", **self.inherited)
+        self.drop_path = DropPath(
+            check_number("drop_path", drop_path, at_least=0, below=1), name="drop_path", **self.inherited
+        )
+        self.use_postln = check_flag("use_postln", use_postln)
+        self.config = {
+            **self.mlp.config,
+            **self.modulation.config,
+            "drop_path": self.drop_path.rate,
+            "use_postln": self.use_postln,
+            "layer_scale": layer_scale,
+            "mixer": mixer,
+        }
 
     def build(self, input_shape):
         check_map("FocalBlock", input_shape, self.config["dim"])
@@ -169,12 +228,9 @@ class FocalBlock(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def get_config(self):
-        return super().get_config() | self.config
-
 
 @serializable
-class PatchEmbed(keras.layers.Layer):
+class PatchEmbed(Configured, keras.layers.Layer):
     """A strided convolution, then LayerNorm: (B, H, W, C) → (B, ⌊H/stride⌋, ⌊W/stride⌋, dim).
 
     The stem (4×4, stride 4) and the downsampling between stages (2×2, stride 2) of Yang et al. 2022, section 4. With
@@ -198,19 +254,24 @@ class PatchEmbed(keras.layers.Layer):
 
     def __init__(self, dim, stride=4, overlap=False, pad_to_stride=False, positions=False, **kwargs):
         super().__init__(**kwargs)
-        check_at_least(dim=(dim, 1), stride=(stride, 1))
+        self.config = {
+            "dim": check_whole("dim", dim, 1, MAX_DIM),
+            "stride": check_whole("stride", stride, 1, MAX_KERNEL),
+            "overlap": check_flag("overlap", overlap),
+            "pad_to_stride": check_flag("pad_to_stride", pad_to_stride),
+            "positions": check_flag("positions", positions),
+        }
+        stride = self.config["stride"]
         if overlap and stride not in self.OVERLAP:
             raise ValueError(f"stride={stride}: overlapping patch embeddings are defined for strides 1, 2 and 4 only.")
         kernel, before = self.OVERLAP[stride] if overlap else (stride, 0)
         after = kernel - 1 - before if pad_to_stride else before  # with kernel − 1 in all, sides are rounded up
-        self.pad = keras.layers.ZeroPadding2D(((before, after), (before, after)), dtype=self.dtype_policy)
+        self.pad = keras.layers.ZeroPadding2D(((before, after), (before, after)), name="pad", **self.inherited)
         uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # PyTorch's, so the official start
         self.proj = keras.layers.Conv2D(
-            dim, kernel, stride, kernel_initializer=uniform, dtype=self.dtype_policy, name="proj"
+            self.config["dim"], kernel, stride, kernel_initializer=uniform, name="proj", **self.inherited
         )
-        self.norm = layer_norm(dtype=self.dtype_policy, name="norm")
-        self.config = {"dim": dim, "stride": stride, "overlap": overlap, "pad_to_stride": pad_to_stride}
-        self.config |= {"positions": positions}
+        self.norm = layer_norm(name="norm", **self.inherited)
 
     def build(self, input_shape):
         check_map("PatchEmbed", input_shape)
@@ -224,8 +285,11 @@ class PatchEmbed(keras.layers.Layer):
         if self.config["positions"]:
             if None in embedded[1:3]:
                 raise ValueError("positions=True needs images of a known height and width: give input_shape in full.")
-            normal = keras.initializers.TruncatedNormal(stddev=0.02)
-            self.positions = self.add_weight(name="positions", shape=(1, *embedded[1:]), initializer=normal)
+            self.positions = self.add_weight(
+                name="positions",
+                shape=(1, *embedded[1:]),
+                initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            )
 
     def check_size(self, shape):
         """Raise ValueError where a map of shape (B, H, W, C) is known to be smaller than one window."""
@@ -243,6 +307,3 @@ class PatchEmbed(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return self.proj.compute_output_shape(self.pad.compute_output_shape(input_shape))
-
-    def get_config(self):
-        return super().get_config() | self.config

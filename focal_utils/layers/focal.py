@@ -9,12 +9,29 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from focal_utils.errors import check_at_least, check_choice, check_map
-from focal_utils.layers.basics import dense, gelu, layer_norm, serializable
+from focal_utils.errors import check_choice, check_flag, check_map, check_number, check_whole
+from focal_utils.layers.basics import (
+    MAX_DIM,
+    MAX_KERNEL,
+    MAX_LEVELS,
+    Configured,
+    dense,
+    gelu,
+    layer_norm,
+    serializable,
+)
+
+CONTEXTS = ("hierarchical", "parallel", "top")
+
+GATINGS = ("linear", "softmax", "none")
+
+MODULATIONS = {"multiply": ops.multiply, "add": ops.add}
 
 
 def contextualize(z, convs, hierarchical=True, global_context=True):
     """Contexts from near to far, zˡ = GELU(DWConv(zˡ⁻¹)), then the global one (Yang et al. 2022, eq. 4).
+
+    Grown in notebook 01.
 
     Args:
         z: (B, H, W, C). convs: one convolution for each focal level, (B, H, W, C) → (B, H, W, C).
@@ -24,7 +41,8 @@ def contextualize(z, convs, hierarchical=True, global_context=True):
     Returns:
         A list: one (B, H, W, C) for each of `convs`, then (B, 1, 1, C).
     """
-    contexts, source = [], z
+    contexts = []
+    source = z
     for conv in convs:
         contexts.append(gelu(conv(source)))  # (B, H, W, C)
         if hierarchical:
@@ -38,6 +56,8 @@ def contextualize(z, convs, hierarchical=True, global_context=True):
 def aggregate(contexts, gates):
     """The sum over levels, each weighed by its gate at each pixel, Σ_ℓ g_ℓ ⊙ zˡ (Yang et al. 2022, eq. 6).
 
+    Grown in notebook 02.
+
     Args:
         contexts: a list of maps (B, H, W, C) or (B, 1, 1, C).
         gates: (B, H, W, number of contexts), one number per pixel and level, shared by all channels.
@@ -49,7 +69,7 @@ def aggregate(contexts, gates):
 
 
 @serializable
-class HierarchicalContext(keras.layers.Layer):
+class HierarchicalContext(Configured, keras.layers.Layer):
     """Step 1, contexts from near to far: zˡ = GELU(DWConv(zˡ⁻¹)), then the global average (Yang et al. 2022, eq. 4).
 
     Maps z of shape (B, H, W, C) to a list: L maps (B, H, W, C), then the global context (B, 1, 1, C).
@@ -66,44 +86,73 @@ class HierarchicalContext(keras.layers.Layer):
     Raises:
         ValueError: an unknown `context`, a size that is not a positive whole number, no context at all, or an input
             that is not (B, H, W, dim).
+
+    Example:
+        >>> contexts = fu.HierarchicalContext(8, focal_level=2)(keras.ops.ones((1, 16, 16, 8)))
+        >>> [tuple(context.shape) for context in contexts]
+        [(1, 16, 16, 8), (1, 16, 16, 8), (1, 1, 1, 8)]
     """
 
     def __init__(
         self, dim, focal_level=2, focal_window=3, focal_factor=2, context="hierarchical", global_context=True, **kwargs
     ):
         super().__init__(**kwargs)
-        check_choice("context", context, ("hierarchical", "parallel", "top"))
-        check_at_least(
-            dim=(dim, 1), focal_level=(focal_level, 0), focal_window=(focal_window, 1), focal_factor=(focal_factor, 0)
-        )
-        if focal_level == 0 and (context == "top" or not global_context):
+        self.config = {
+            "dim": check_whole("dim", dim, 1, MAX_DIM),
+            "focal_level": check_whole("focal_level", focal_level, 0, MAX_LEVELS),
+            "focal_window": check_whole("focal_window", focal_window, 1, MAX_KERNEL),
+            "focal_factor": check_whole("focal_factor", focal_factor, 0, MAX_KERNEL),
+            "context": check_choice("context", context, CONTEXTS),
+            "global_context": check_flag("global_context", global_context),
+        }
+        self.dim = self.config["dim"]
+        self.focal_level = self.config["focal_level"]
+        self.context = self.config["context"]
+        self.global_context = self.config["global_context"]
+        if self.focal_level == 0 and (context == "top" or not global_context):
             switch = 'context="top"' if context == "top" else "global_context=False"
             raise ValueError(f"focal_level=0 with {switch} leaves no context to modulate with.")
-        self.dim, self.focal_level, self.focal_window, self.focal_factor = dim, focal_level, focal_window, focal_factor
-        self.context, self.global_context = context, global_context
-        self.kernel_sizes = [focal_window + focal_factor * level for level in range(focal_level)]
+        self.kernel_sizes = [int(focal_window) + int(focal_factor) * level for level in range(self.focal_level)]
+        if self.kernel_sizes:
+            check_whole(
+                "the last level's kernel, focal_window + focal_factor·(focal_level − 1)",
+                self.kernel_sizes[-1],
+                1,
+                MAX_KERNEL,
+            )
         self.convs = [
             keras.layers.DepthwiseConv2D(
                 size,
                 padding="same",
                 use_bias=False,
                 depthwise_initializer=keras.initializers.RandomUniform(-1 / size, 1 / size),
-                dtype=self.dtype_policy,
                 name=f"level_{level}",
+                **self.inherited,
             )
             for level, size in enumerate(self.kernel_sizes, start=1)
         ]
 
     @property
-    def number(self):
+    def context_count(self):
         """How many contexts come out, each of which needs a gate."""
-        return 1 if self.context == "top" else self.focal_level + bool(self.global_context)
+        return 1 if self.context == "top" else self.focal_level + self.global_context
+
+    @property
+    def level_widths(self):
+        """Width in pixels of what each context sees, the global one left out: rˡ = 1 + Σ (k − 1), a list.
+
+        The sum runs over the kernels up to level ℓ; where levels are parallel, over its own alone.
+        """
+        steps = [size - 1 for size in self.kernel_sizes]
+        if self.context == "parallel":
+            return [1 + step for step in steps]
+        widths = [1 + sum(steps[: level + 1]) for level in range(len(steps))]
+        return widths[-1:] if self.context == "top" else widths
 
     @property
     def receptive_field(self):
-        """Width in pixels of what the last focal level sees, before the global one: r = 1 + Σ (kˡ − 1)."""
-        reach = [size - 1 for size in self.kernel_sizes] or [0]
-        return 1 + (max(reach) if self.context == "parallel" else sum(reach))
+        """Width in pixels of what the last focal level sees, before the global one."""
+        return self.level_widths[-1] if self.focal_level else 1
 
     def build(self, input_shape):
         check_map("HierarchicalContext", input_shape, self.dim)
@@ -116,13 +165,16 @@ class HierarchicalContext(keras.layers.Layer):
             return contextualize(z, self.convs, global_context=False)[-1:]
         return contextualize(z, self.convs, self.context == "hierarchical", self.global_context)
 
-    def get_config(self):
-        names = ("dim", "focal_level", "focal_window", "focal_factor", "context", "global_context")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+    def compute_output_shape(self, input_shape):
+        whole = tuple(input_shape)
+        if self.context == "top":
+            return [whole]
+        everywhere = (whole[0], 1, 1, whole[-1])
+        return [whole] * self.focal_level + [everywhere] * self.global_context
 
 
 @serializable
-class GatedAggregation(keras.layers.Layer):
+class GatedAggregation(Configured, keras.layers.Layer):
     """Step 2, each pixel weighs the levels: z_out = Σ_ℓ g_ℓ ⊙ zˡ (Yang et al. 2022, eq. 6).
 
     Maps a list of contexts, each (B, H, W, C) or (B, 1, 1, C), and gates (B, H, W, number of contexts) to (B, H, W, C).
@@ -138,8 +190,12 @@ class GatedAggregation(keras.layers.Layer):
 
     def __init__(self, gating="linear", normalize_modulator=False, **kwargs):
         super().__init__(**kwargs)
-        check_choice("gating", gating, ("linear", "softmax", "none"))
-        self.gating, self.normalize_modulator = gating, normalize_modulator
+        self.config = {
+            "gating": check_choice("gating", gating, GATINGS),
+            "normalize_modulator": check_flag("normalize_modulator", normalize_modulator),
+        }
+        self.gating = self.config["gating"]
+        self.normalize_modulator = self.config["normalize_modulator"]
 
     def build(self, contexts_shape, gates_shape):
         if gates_shape[-1] != len(contexts_shape):
@@ -161,9 +217,6 @@ class GatedAggregation(keras.layers.Layer):
     def compute_output_shape(self, contexts_shape, gates_shape):
         return (*gates_shape[:-1], contexts_shape[0][-1])
 
-    def get_config(self):
-        return super().get_config() | {"gating": self.gating, "normalize_modulator": self.normalize_modulator}
-
 
 class FocalParts(NamedTuple):
     """What focal modulation computes on the way, for an input of shape (B, H, W, C) and L focal levels."""
@@ -175,10 +228,11 @@ class FocalParts(NamedTuple):
 
 
 @serializable
-class FocalModulation(keras.layers.Layer):
+class FocalModulation(Configured, keras.layers.Layer):
     """Focal modulation, y = proj(q ⊙ h(Σ_ℓ g_ℓ ⊙ zˡ)): each pixel's query, scaled by a context gathered for it.
 
-    Maps (B, H, W, C) to (B, H, W, C), for any H and W (Yang et al. 2022, eqs. 3 to 7 and algorithm 1).
+    Maps (B, H, W, C) to (B, H, W, C), for any H and W (Yang et al. 2022, eqs. 3 to 7 and algorithm 1). Grown in
+    notebook 03.
 
     Args:
         dim: channels C.
@@ -195,6 +249,12 @@ class FocalModulation(keras.layers.Layer):
 
     Raises:
         ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
+
+    Example:
+        >>> layer = fu.FocalModulation(96, focal_level=3)
+        >>> x = keras.ops.ones((2, 14, 14, 96))
+        >>> tuple(layer(x).shape), tuple(layer.parts(x).gates.shape)
+        ((2, 14, 14, 96), (2, 14, 14, 4))
     """
 
     def __init__(
@@ -212,25 +272,37 @@ class FocalModulation(keras.layers.Layer):
         modulate="multiply",
         **kwargs,
     ):
-        config = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
         super().__init__(**kwargs)
-        check_choice("modulate", modulate, ("multiply", "add"))
-        policy = {"dtype": self.dtype_policy}
         self.contextualize = HierarchicalContext(
-            dim, focal_level, focal_window, focal_factor, context, global_context, name="contextualize", **policy
+            dim,
+            focal_level,
+            focal_window,
+            focal_factor,
+            context,
+            global_context,
+            name="contextualize",
+            **self.inherited,
         )
-        self.aggregate = GatedAggregation(gating, normalize_modulator, name="aggregate", **policy)
-        self.f = dense(2 * dim + self.contextualize.number, name="f", **policy)
-        self.h = dense(dim, name="h", **policy)
-        self.norm = layer_norm(name="norm", **policy) if use_postln_in_modulation else keras.layers.Identity(**policy)
-        self.proj = dense(dim, name="proj", **policy)
-        self.dropout = keras.layers.Dropout(dropout, **policy)
-        self.modulate = ops.multiply if modulate == "multiply" else ops.add
+        self.aggregate = GatedAggregation(gating, normalize_modulator, name="aggregate", **self.inherited)
+        self.config = {
+            **self.contextualize.config,
+            **self.aggregate.config,
+            "use_postln_in_modulation": check_flag("use_postln_in_modulation", use_postln_in_modulation),
+            "dropout": check_number("dropout", dropout, at_least=0, below=1),
+            "modulate": check_choice("modulate", modulate, MODULATIONS),
+        }
+        dim = self.contextualize.dim
+        self.f = dense(2 * dim + self.contextualize.context_count, name="f", **self.inherited)
+        self.h = dense(dim, name="h", **self.inherited)
+        norm = layer_norm if use_postln_in_modulation else keras.layers.Identity
+        self.norm = norm(name="norm", **self.inherited)
+        self.proj = dense(dim, name="proj", **self.inherited)
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", **self.inherited)
+        self.modulate = MODULATIONS[modulate]
         self.splits = [dim, 2 * dim]
-        self.config = config
 
     def build(self, input_shape):
-        dim = self.config["dim"]
+        dim = self.contextualize.dim
         check_map("FocalModulation", input_shape, dim)
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: dim})
         self.contextualize.build(input_shape)
@@ -252,9 +324,6 @@ class FocalModulation(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return super().get_config() | self.config
 
 
 def level_names(levels, total):

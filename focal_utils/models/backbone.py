@@ -1,19 +1,32 @@
 """A FocalNet as a backbone: its four feature maps, frozen stages, ImageNet's preprocessing and class names."""
 
 import keras
+import numpy as np
+from keras import ops
 from keras.applications import imagenet_utils
 
+from focal_utils.errors import check_flag, check_whole
 from focal_utils.layers.blocks import FocalBlock, PatchEmbed
+from focal_utils.models.focalnet import imagenet_scaling
+
+
+def flat_layers(model):
+    """The layers of a model in order, in place of a model among them that model's own."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from flat_layers(layer)
+        else:
+            yield layer
 
 
 def stages(model):
     """The layers of each stage of a `FocalNet`, its patch embedding first: a list of lists.
 
     Raises:
-        ValueError: a model that is no `FocalNet`.
+        ValueError: a model without patch embedding.
     """
     found = []
-    for layer in model.layers:
+    for layer in flat_layers(model):
         if isinstance(layer, PatchEmbed):
             found.append([layer])
         elif isinstance(layer, FocalBlock) and found:
@@ -31,9 +44,26 @@ def feature_maps(model, norm=False):
     Args:
         model: a `FocalNet`, with or without its top. For images of any size, build it with input_shape=(None, None, 3).
         norm: whether the last map goes through the network's own final LayerNorm.
+
+    Raises:
+        ValueError: a model without patch embedding, without a graph of layers (a subclass of `keras.Model` with a
+            `call` of its own), or one whose stages are inside another model.
+
+    Example:
+        >>> backbone = fu.feature_maps(fu.focalnet("tiny_srf", (256, 256, 3), include_top=False))
+        >>> [shape[1:] for shape in backbone.output_shape]
+        [(64, 64, 96), (32, 32, 192), (16, 16, 384), (8, 8, 768)]
     """
-    outputs = [layers[-1].output for layers in stages(model)]
-    if norm:
+    found = stages(model)
+    if not hasattr(model, "inputs"):
+        raise ValueError(
+            f"{model.name} computes in the call of its own class, {type(model).__name__}: there is no graph to take "
+            "maps from. Return them there, or build the model as keras.Model(inputs, outputs)."
+        )
+    if any(layer not in model.layers for layers in found for layer in layers):
+        raise ValueError(f"The stages of {model.name} are inside another model among its layers: give that one.")
+    outputs = [layers[-1].output for layers in found]
+    if check_flag("norm", norm):
         outputs[-1] = model.get_layer("norm").output
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
@@ -41,14 +71,22 @@ def feature_maps(model, norm=False):
 def freeze(model, count):
     """Keep the first `count` stages of a `FocalNet`, their patch embeddings included, from being trained; returns it.
 
-    Compile the model afterwards. `count=0` frees all stages.
+    Compile the model afterwards. `count=0` frees all stages. What is frozen stays so when the model is saved, cloned or
+    pickled. A model of one's own is taken too, if it makes its layers in the order of its stages.
 
     Raises:
-        ValueError: a count that is not between 0 and the number of stages.
+        ValueError: a count that is not between 0 and the number of stages, or a model without patch embedding.
+
+    Example:
+        >>> model = fu.freeze(fu.focalnet("tiny_srf", (64, 64, 3), classes=5), 3)
+        >>> sorted({weight.path.split("/")[0] for weight in model.trainable_weights})
+        ['head', 'norm', 'stage3_block0', 'stage3_block1', 'stage3_downsample']
     """
     found = stages(model)
-    if not 0 <= count <= len(found):
-        raise ValueError(f"count={count!r}: {model.name} has {len(found)} stages.")
+    try:
+        count = check_whole("count", count, 0, len(found))
+    except ValueError:
+        raise ValueError(f"count={count!r}: {model.name} has {len(found)} stages.") from None
     for number, layers in enumerate(found):
         for layer in layers:
             layer.trainable = number >= count
@@ -56,8 +94,14 @@ def freeze(model, count):
 
 
 def preprocess_input(x):
-    """Images (…, H, W, 3), RGB from 0 to 255, as published weights want them: minus ImageNet's mean, over its std."""
-    return imagenet_utils.preprocess_input(x, data_format="channels_last", mode="torch")
+    """Images (…, H, W, 3), RGB from 0 to 255, as published weights want them: minus ImageNet's mean, over its std.
+
+    The same as `FocalNet(preprocessing="imagenet")` does inside the network. NumPy in, NumPy out.
+    """
+    scale, offset = (np.array(values, "float32") for values in imagenet_scaling(x.shape[-1]))
+    if isinstance(x, np.ndarray):
+        return x.astype("float32") * scale + offset
+    return ops.cast(x, "float32") * scale + offset
 
 
 def decode_predictions(logits, top=5):
@@ -65,4 +109,5 @@ def decode_predictions(logits, top=5):
 
     Keras downloads the list of names the first time.
     """
+    top = check_whole("top", top, 1, 1000)
     return imagenet_utils.decode_predictions(keras.ops.convert_to_numpy(logits), top=top)

@@ -1,13 +1,16 @@
 """What a network costs: parameters and multiply–accumulates, layer by layer, without allocating a single weight."""
 
 import math
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import keras
+from keras import ops
 
 from focal_utils.errors import check_choice
-from focal_utils.models.focalnet import FocalNet
+from focal_utils.models.focalnet import FocalNet, check_shape
 from focal_utils.models.variants import VARIANTS, focalnet
 
 
@@ -27,16 +30,23 @@ def layer_costs(model, input_shape=None, **overrides):
     activations, biases, gates and means are not. The network is built, but its weights are never allocated, so that a
     variant of 690 million parameters is counted in about a second.
 
+    A subclass of `keras.Model` with a `call` of its own has no graph to read: it is called once, on an image of zeros,
+    and the layers that it calls are counted, each as often as it is called.
+
     Args:
-        model: the name of a variant, a `FocalNet`, another functional model, or a single layer such as
-            `FocalModulation(96)`.
+        model: the name of a variant, a `FocalNet`, another model, or a single layer such as `FocalModulation(96)`.
         input_shape: (height, width, channels) of one image or map. By default that of the model; for a variant by name
-            the size that it was trained on, 224×224×3 or 384×384×3; a layer needs it.
+            the size that it was trained on, 224×224×3 or 384×384×3; a layer needs it, and a model that was never
+            called.
         overrides: for a variant by name, further arguments of `focalnet`: classes, include_top, …
 
     Raises:
         ValueError: no input shape, sides that are None, or a shape that a model other than `FocalNet` does not take.
         TypeError: `model` is neither a name nor a layer, or `overrides` without a name.
+
+    Example:
+        >>> fu.layer_costs("tiny_srf")[0]
+        LayerCost(name='stem', output_shape=(56, 56, 96), parameters=4896, macs=14450688)
     """
     if not isinstance(model, (str, keras.layers.Layer)):
         raise TypeError(f"Got a {type(model).__name__}: give the name of a variant, a model or a layer.")
@@ -46,27 +56,44 @@ def layer_costs(model, input_shape=None, **overrides):
         input_shape = _default_shape(model)
     if None in input_shape:
         raise ValueError(f"input_shape={input_shape}: give whole numbers, input_shape=(224, 224, 3) for instance.")
+    if isinstance(model, keras.Model) and not hasattr(model, "inputs"):
+        return _costs_of_a_call(model, check_shape("input_shape", input_shape))
     # In a stateless scope Keras gives variables no values. It remembers to do so later, but per thread, and ours ends.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_costs_without_values, model, tuple(input_shape), overrides).result()
 
 
 def count_parameters(model, input_shape=None, **overrides):
-    """Number of trained weights: `count_parameters("huge_fl4")` is 689,277,664. Arguments as for `layer_costs`."""
+    """Number of trained weights. Arguments as for `layer_costs`.
+
+    Example:
+        >>> fu.count_parameters("huge_fl4")
+        689277664
+    """
     return sum(row.parameters for row in layer_costs(model, input_shape, **overrides))
 
 
 def count_macs(model, input_shape=None, **overrides):
-    """Multiply–accumulates for one image: `count_macs("tiny_srf")` is 4.4·10⁹. Arguments as for `layer_costs`."""
+    """Multiply–accumulates for one image. Arguments as for `layer_costs`.
+
+    Example:
+        >>> fu.count_macs("tiny_srf") / 1e9
+        4.403...
+        >>> fu.count_macs(fu.FocalModulation(96), (56, 56, 96))
+        126744576
+    """
     return sum(row.macs for row in layer_costs(model, input_shape, **overrides))
 
 
 def _default_shape(model):
     """The shape of one image: that a variant was trained on, that a model is built for, or (None,) where unknown."""
     if isinstance(model, str):
-        check_choice("variant", model, tuple(VARIANTS))
+        check_choice("variant", model, VARIANTS)
         side = VARIANTS[model].image_size
         return side, side, 3
+    if isinstance(model, keras.Model) and not hasattr(model, "inputs"):
+        built_for = (model.get_build_config() or {}).get("input_shape")
+        return tuple(built_for[1:]) if built_for else (None,)
     return getattr(model, "input_shape", (None, None))[1:]
 
 
@@ -94,10 +121,64 @@ def _rows(model):
         if isinstance(layer, keras.Model):
             yield from _rows(layer)
         elif layer.weights:
-            shape = tuple(layer.output.shape[1:])
-            sizes = [(weight.name, math.prod(weight.shape)) for weight in layer.weights]
-            # All maps of a layer are as high and wide as its output: a kernel is used once for each of those pixels.
-            macs = math.prod(shape[:-1]) * sum(size for name, size in sizes if name == "kernel")
-            inside = [layer, *layer._flatten_layers(include_self=False)]
-            macs += sum(part.macs_without_kernel(*shape[:2]) for part in inside if hasattr(part, "macs_without_kernel"))
-            yield LayerCost(layer.name, shape, sum(size for _, size in sizes), macs)
+            yield _row(layer, layer.output.shape[1:])
+
+
+def _row(layer, *shapes):
+    """What a layer costs that gives maps or vectors of these shapes, without the batch, one for each call."""
+    return LayerCost(
+        layer.name,
+        tuple(shapes[0]),
+        sum(math.prod(weight.shape) for weight in layer.weights),
+        sum(_macs(layer, tuple(shape)) for shape in shapes),
+    )
+
+
+def _macs(layer, shape):
+    """Multiply–accumulates of a layer that gives a map or vector of `shape`."""
+    # All maps of a layer are as high and wide as its output: a kernel is used once for each of those pixels.
+    kernels = sum(math.prod(weight.shape) for weight in layer.weights if weight.name == "kernel")
+    inside = [layer, *layer._flatten_layers(include_self=False)]
+    others = sum(part.macs_without_kernel(*shape[:2]) for part in inside if hasattr(part, "macs_without_kernel"))
+    return math.prod(shape[:-1]) * kernels + others
+
+
+def _costs_of_a_call(model, input_shape):
+    """`layer_costs` of a model with a `call` of its own, from what it calls for one image."""
+    images = ops.zeros((1, *input_shape))
+    if not model.built:
+        model(images)  # Keras calls it twice, the first time to build it
+    shapes = defaultdict(list)  # layer → the shape of what it gave, for each call
+    with _watched(list(_own_layers(model)), shapes):
+        model(images)
+    return [_row(layer, *given) for layer, given in shapes.items() if layer.weights]
+
+
+def _own_layers(model):
+    """The layers that a model is made of; those of a model inside it, instead of that one."""
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        if isinstance(layer, keras.Model):
+            yield from _own_layers(layer)
+        else:
+            yield layer
+
+
+@contextmanager
+def _watched(layers, shapes):
+    """While this lasts, the shape of what each of the layers gives is put down, without the batch."""
+
+    def watching(layer):
+        def call(*args, **kwargs):
+            outputs = type(layer).call(layer, *args, **kwargs)
+            shapes[layer].append(keras.tree.flatten(outputs)[0].shape[1:])
+            return outputs
+
+        return call
+
+    try:
+        for layer in layers:
+            object.__setattr__(layer, "call", watching(layer))
+        yield
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("call", None)

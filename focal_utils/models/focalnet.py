@@ -2,66 +2,184 @@
 
 import keras
 
-from focal_utils.errors import check_at_least, check_choice
-from focal_utils.layers.basics import dense, layer_norm, serializable
-from focal_utils.layers.blocks import FocalBlock, PatchEmbed
+from focal_utils.errors import as_list, check_choice, check_flag, check_names, check_number, check_whole
+from focal_utils.layers.basics import (
+    MAX_DIM,
+    MAX_KERNEL,
+    MAX_LEVELS,
+    MAX_RATIO,
+    MAX_SIDE,
+    dense,
+    layer_norm,
+    serializable,
+    set_trainable_parts,
+    trainable_parts,
+)
+from focal_utils.layers.blocks import MIXERS, FocalBlock, PatchEmbed, check_layer_scale
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+MAX_CLASSES = 10**6
 
-def per_stage(name, value, stages):
-    """One whole number per stage, from one number for all or a sequence of them."""
-    values = [value] * stages if isinstance(value, int) else list(value)
+MAX_DEPTH = 1000  # blocks of a stage
+
+# Further arguments of each mixer that `FocalNet` hands on.
+FURTHER = {
+    "focal": ("context", "gating", "global_context", "modulate"),
+    "attention": ("num_heads", "fused"),
+    "window": ("num_heads", "window", "fused"),
+}
+
+
+def check_shape(argument, value):
+    """(height, width, channels) as a tuple of whole numbers, or None for a side that may vary."""
+    sides = as_list(value)
+    if sides is None or len(sides) != 3:
+        raise ValueError(
+            f"{argument}={value!r}: give (height, width, channels), without the batch, such as (224, 224, 3)."
+        )
+    height, width = (
+        None if side is None else check_whole(f"{argument}[{axis}]", side, 1, MAX_SIDE)
+        for axis, side in enumerate(sides[:2])
+    )
+    return height, width, check_whole(f"{argument}[2]", sides[2], 1, MAX_DIM)
+
+
+def check_depths(depths):
+    """The number of blocks of each stage, as a tuple of whole numbers."""
+    if not as_list(depths):
+        raise ValueError(f"depths={depths!r}: give the number of blocks of each stage, such as (2, 2, 6, 2).")
+    return tuple(check_whole(f"depths[{stage}]", depth, 1, MAX_DEPTH) for stage, depth in enumerate(depths))
+
+
+def check_per_stage(argument, value, stages, at_least, at_most):
+    """One whole number for all stages, or a tuple of one for each."""
+    values = as_list(value)
+    if values is None:
+        return check_whole(argument, value, at_least, at_most)
     if len(values) != stages:
         raise ValueError(
-            f"{name}={value!r} has {len(values)} entries for {stages} stages (depths): give one, or one each."
+            f"{argument}={value!r} has {len(values)} entries for {stages} stages (depths): give one, or one each."
         )
-    return values
+    return tuple(check_whole(f"{argument}[{stage}]", entry, at_least, at_most) for stage, entry in enumerate(values))
+
+
+def check_class_names(names, classes):
+    """A list of as many texts as there are classes, or None."""
+    if names is None:
+        return None
+    listed = as_list(names)
+    if listed is None or not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"class_names={names!r}: a list of texts is needed, one for each class.")
+    if len(listed) != classes:
+        raise ValueError(
+            f"class_names has {len(listed)} names for {classes} classes: give one each, or class_names=None."
+        )
+    return [str(name) for name in listed]
+
+
+def imagenet_scaling(channels):
+    """What takes images from 0…255 to ImageNet's mean 0 and deviation 1, as x·scale + offset: two lists by channel.
+
+    For other than 3 channels, mean and deviation are the averages of ImageNet's three.
+    """
+    mean = IMAGENET_MEAN
+    std = IMAGENET_STD
+    if channels != 3:
+        mean = [sum(mean) / 3] * channels
+        std = [sum(std) / 3] * channels
+    scale = [1 / (255 * s) for s in std]
+    offset = [-m / s for m, s in zip(mean, std, strict=True)]
+    return scale, offset
 
 
 def preprocess(kind, channels, dtype=None):
     """The layer that takes raw images, 0…255, to what the network reads.
 
-    "imagenet": minus ImageNet's mean, over its standard deviation (for other than 3 channels, their averages);
-    "per_image": each image to mean 0 and variance 1, so that a sign at night looks like a sign by day.
+    "imagenet": minus ImageNet's mean, over its standard deviation, see `imagenet_scaling`; "per_image": each image to
+    mean 0 and variance 1, so that a sign at night looks like a sign by day.
     """
-    check_choice("preprocessing", kind, (None, "imagenet", "per_image"))
     if kind == "per_image":
         return keras.layers.LayerNormalization(
             axis=(1, 2, 3), center=False, scale=False, dtype=dtype, name="preprocessing"
         )
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if channels != 3:
-        mean, std = [sum(mean) / 3] * channels, [sum(std) / 3] * channels
     # Not keras.layers.Normalization: exported to ONNX, it would ask for its mean and variance as further inputs.
-    scale, offset = [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+    scale, offset = imagenet_scaling(channels)
     return keras.layers.Rescaling(scale, offset, dtype=dtype, name="preprocessing")
 
 
-def trunk(x, embed_dim, depths, mixing, patch_size, drop_path_rate, embed, block):
-    """Stem and stages (Yang et al. 2022, section 4): (B, H, W, any) → (B, H/r, W/r, C), r = patch_size·2^(stages − 1).
+def plan(depths, drop_path_rate=0.0, **of_stages):
+    """What differs from block to block, as data: for each stage a list with the arguments of each of its blocks.
 
-    Channels start at embed_dim and double where sides halve; the drop-path rate grows linearly from block to block.
+    The drop-path rate grows linearly, from 0 at the first block to `drop_path_rate` at the last (Yang et al. 2022,
+    section 4). Grown in notebook 05.
 
     Args:
-        x: Keras tensor of images. embed_dim, patch_size, drop_path_rate: see `FocalNet`.
         depths: number of blocks of each stage.
-        mixing: a function (stage, index of the block) → the arguments of `FocalBlock` that differ from block to block.
-        embed: further arguments of `PatchEmbed`. block: further arguments of `FocalBlock`.
+        of_stages: arguments of `FocalBlock` that differ from stage to stage, one each: `focal_level=(3, 2, 1)`.
+
+    Example:
+        >>> plan((1, 2), 0.1, focal_level=(3, 2))
+        [[{'focal_level': 3, 'drop_path': 0.0}], [{'focal_level': 2, 'drop_path': 0.05}, {'focal_level': 2, ...}]]
     """
-    x = PatchEmbed(embed_dim, patch_size, name="stem", **embed)(x)
-    rates = iter([drop_path_rate * i / max(1, sum(depths) - 1) for i in range(sum(depths))])
+    stages = []
+    before = 0  # blocks of the stages before
     for stage, depth in enumerate(depths):
+        own = {name: values[stage] for name, values in of_stages.items()}
+        rates = [drop_path_rate * (before + index) / max(1, sum(depths) - 1) for index in range(depth)]
+        stages.append([{**own, "drop_path": rate} for rate in rates])
+        before += depth
+    return stages
+
+
+def trunk(x, embed_dim, stages, patch_size=4, embed=None, block=None):
+    """Stem and stages (Yang et al. 2022, section 4): (B, H, W, any) → (B, H/r, W/r, C), r = patch_size·2^(stages − 1).
+
+    Channels start at embed_dim and double where sides halve. Grown in notebook 05.
+
+    Args:
+        x: Keras tensor of images. embed_dim, patch_size: see `FocalNet`.
+        stages: what differs from block to block; see `plan`.
+        embed: arguments of every `PatchEmbed`. block: arguments that all `FocalBlock`s share.
+    """
+    embed = embed or {}
+    block = block or {}
+    x = PatchEmbed(embed_dim, patch_size, name="stem", **embed)(x)
+    for stage, blocks in enumerate(stages):
         dim = embed_dim * 2**stage
         if stage:
             x = PatchEmbed(dim, 2, name=f"stage{stage}_downsample", **embed)(x)
-        for index in range(depth):
-            x = FocalBlock(
-                dim, drop_path=next(rates), name=f"stage{stage}_block{index}", **mixing(stage, index), **block
-            )(x)
+        for index, own in enumerate(blocks):
+            x = FocalBlock(dim, name=f"stage{stage}_block{index}", **own, **block)(x)
     return x
+
+
+def stages_of(config):
+    """`plan` for the arguments of a `FocalNet`: what its mixer wants to differ from block to block."""
+    depths = config["depths"]
+    if config["mixer"] != "focal":
+        stages = plan(depths, config["drop_path_rate"])
+        if config["mixer"] == "window":  # every other block's windows are shifted
+            stages = [[{**own, "shift": index % 2 == 1} for index, own in enumerate(blocks)] for blocks in stages]
+        return stages
+    levels = config["focal_levels"]
+    windows = config["focal_windows"]
+    return plan(
+        depths,
+        config["drop_path_rate"],
+        focal_level=levels if isinstance(levels, tuple) else [levels] * len(depths),
+        focal_window=windows if isinstance(windows, tuple) else [windows] * len(depths),
+    )
+
+
+def shared_by_blocks(config, modulation, policy):
+    """The arguments of `FocalBlock` that all blocks of a `FocalNet` share."""
+    names = ["mlp_ratio", "use_postln", "layer_scale", "mixer"]
+    if config["mixer"] == "focal":
+        names += ["focal_factor", "use_postln_in_modulation", "normalize_modulator"]
+    return {**{name: config[name] for name in names}, "dropout": config["drop_rate"], "dtype": policy, **modulation}
 
 
 @serializable
@@ -87,15 +205,23 @@ class FocalNet(keras.Model):
         pad_to_stride: zeros fill up odd sides, as in transformers, instead of being cut; see `PatchEmbed`.
         preprocessing: None, images come normalised; "imagenet" or "per_image", images come as 0…255 (uint8 or float)
             and the network normalises them itself; see `preprocess`.
-        name: of the model. dtype: a dtype policy, "mixed_bfloat16" for instance.
+        name: of the model.
+        dtype: a dtype policy, "mixed_bfloat16" for instance; None for Keras' global one. It is saved with the network.
         mixer: "focal", or another of `FocalBlock`'s, which makes it another network: with "attention" a ViT (one stage)
             or a PVT (several), which adds learned positions to its patches; with "window" a Swin, every other block
             shifted. What is said of focal levels, windows and modulators is then left aside.
+        class_names: what the classes are called, as many texts as there are classes, or None; saved with the network.
         modulation: further arguments of the mixer. Of `FocalModulation`: context, gating, global_context, modulate; of
             the others: num_heads, window, fused.
 
     Raises:
-        ValueError: an unknown option, lists that do not fit the stages, or images too small for the stages.
+        ValueError: an unknown option, a number out of bounds, lists that do not fit the stages, names that do not fit
+            the classes, or images too small for the stages.
+
+    Example:
+        >>> model = fu.FocalNet((64, 64, 3), classes=10, embed_dim=32, depths=(2, 2, 2), preprocessing="imagenet")
+        >>> model.output_shape
+        (None, 10)
     """
 
     def __init__(
@@ -122,51 +248,93 @@ class FocalNet(keras.Model):
         mixer="focal",
         name="focalnet",
         dtype=None,
+        class_names=None,
         **modulation,
     ):
-        config = {key: value for key, value in locals().items() if key not in ("self", "modulation", "__class__")}
-        check_at_least(classes=(classes, 1), embed_dim=(embed_dim, 1), patch_size=(patch_size, 1))
-        if isinstance(depths, int) or not depths:
-            raise ValueError(f"depths={depths!r}: give the number of blocks of each stage, such as (2, 2, 6, 2).")
-        check_at_least(**{f"depths[{stage}]": (depth, 1) for stage, depth in enumerate(depths)})
-        if len(input_shape) != 3:
-            raise ValueError(f"input_shape={input_shape!r}: give (height, width, channels), without the batch.")
-        levels = per_stage("focal_levels", focal_levels, len(depths))
-        windows = per_stage("focal_windows", focal_windows, len(depths))
-        embed = {"overlap": use_conv_embed, "pad_to_stride": pad_to_stride, "dtype": dtype}
-        embed |= {"positions": mixer == "attention"}
-        block = {
-            "mlp_ratio": mlp_ratio,
-            "dropout": drop_rate,
-            "use_postln": use_postln,
-            "layer_scale": layer_scale,
-            "mixer": mixer,
-            "dtype": dtype,
-        } | modulation
-        if mixer == "focal":
-            block |= {"focal_factor": focal_factor, "use_postln_in_modulation": use_postln_in_modulation}
-            block |= {"normalize_modulator": normalize_modulator}
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        depths = check_depths(depths)
+        count = len(depths)
+        config = {
+            "input_shape": check_shape("input_shape", input_shape),
+            "classes": check_whole("classes", classes, 1, MAX_CLASSES),
+            "include_top": check_flag("include_top", include_top),
+            "embed_dim": check_whole("embed_dim", embed_dim, 1, MAX_DIM),
+            "depths": depths,
+            "focal_levels": check_per_stage("focal_levels", focal_levels, count, 0, MAX_LEVELS),
+            "focal_windows": check_per_stage("focal_windows", focal_windows, count, 1, MAX_KERNEL),
+            "focal_factor": check_whole("focal_factor", focal_factor, 0, MAX_KERNEL),
+            "mlp_ratio": check_number("mlp_ratio", mlp_ratio, above=0, at_most=MAX_RATIO),
+            "patch_size": check_whole("patch_size", patch_size, 1, MAX_KERNEL),
+            "use_conv_embed": check_flag("use_conv_embed", use_conv_embed),
+            "use_postln": check_flag("use_postln", use_postln),
+            "layer_scale": check_layer_scale(layer_scale),
+            "use_postln_in_modulation": check_flag("use_postln_in_modulation", use_postln_in_modulation),
+            "normalize_modulator": check_flag("normalize_modulator", normalize_modulator),
+            "drop_rate": check_number("drop_rate", drop_rate, at_least=0, below=1),
+            "drop_path_rate": check_number("drop_path_rate", drop_path_rate, at_least=0, below=1),
+            "pad_to_stride": check_flag("pad_to_stride", pad_to_stride),
+            "preprocessing": check_choice("preprocessing", preprocessing, (None, "imagenet", "per_image")),
+            "mixer": check_choice("mixer", mixer, MIXERS),
+            "name": name,
+            "dtype": policy.name,
+            "class_names": check_class_names(class_names, classes) if include_top else None,
+        }
+        check_names("FocalNet", modulation, (*config, *FURTHER[mixer]))
+        check_whole("embed_dim, doubled from stage to stage,", config["embed_dim"] * 2 ** (count - 1), 1, MAX_DIM)
 
-        def mixing(stage, index):
-            if mixer == "focal":
-                return {"focal_level": levels[stage], "focal_window": windows[stage]}
-            return {"shift": index % 2 == 1} if mixer == "window" else {}
-
-        # What comes in and what goes out, images and logits, is in full precision, also in mixed precision.
-        full = keras.dtype_policies.get(dtype or keras.config.dtype_policy()).variable_dtype
-        images = keras.Input(input_shape, name="images", dtype=full)
-        x = preprocess(preprocessing, input_shape[-1], full)(images) if preprocessing else images
-        x = trunk(x, embed_dim, depths, mixing, patch_size, drop_path_rate, embed, block)
-        x = layer_norm(name="norm", dtype=dtype)(x)
+        # Images come in and logits go out in full precision, also in mixed precision.
+        full = policy.variable_dtype
+        images = keras.Input(config["input_shape"], name="images", dtype=full)
+        x = images
+        if preprocessing:
+            x = preprocess(preprocessing, images.shape[-1], full)(x)
+        embed = {
+            "overlap": config["use_conv_embed"],
+            "pad_to_stride": config["pad_to_stride"],
+            "positions": mixer == "attention",
+            "dtype": policy,
+        }
+        block = shared_by_blocks(config, modulation, policy)
+        x = trunk(x, config["embed_dim"], stages_of(config), config["patch_size"], embed, block)
+        x = layer_norm(name="norm", dtype=policy)(x)
         if include_top:
-            x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
-            x = dense(classes, keras.layers.Dense, name="head", dtype=full)(x)
+            x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=policy)(x)
+            x = dense(config["classes"], keras.layers.Dense, name="head", dtype=full)(x)
         super().__init__(images, x, name=name)
-        self.config = config | modulation
+        self.dtype_policy = policy
+        first = self.get_layer("stage0_block0").modulation.config
+        self.config = {**config, **{name: first[name] for name in modulation}}
+
+    @property
+    def class_names(self):
+        """What the classes are called: a list of texts, or None where nobody said."""
+        names = self.config["class_names"]
+        return None if names is None else list(names)
+
+    @class_names.setter
+    def class_names(self, names):
+        if names is not None and not self.config["include_top"]:
+            raise ValueError(f"{self.name} has no classifier (include_top=False), so there are no classes to name.")
+        self.config["class_names"] = check_class_names(names, self.config["classes"])
 
     def get_config(self):
-        return dict(self.config)
+        config = dict(self.config)
+        if not self.trainable:
+            config["trainable"] = False
+        parts = trainable_parts(self)
+        if parts:
+            config["trainable_parts"] = parts
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        arguments = dict(config)
+        trainable = arguments.pop("trainable", True)
+        parts = arguments.pop("trainable_parts", {})
+        # Files of former versions do not say what policy the network was built under, if it was the global one.
+        arguments["dtype"] = arguments.get("dtype") or "float32"
+        model = cls(**arguments)
+        if not trainable:
+            model.trainable = False
+        set_trainable_parts(model, parts)
+        return model

@@ -89,7 +89,7 @@ VARIANTS = {
 
 
 def focalnet(variant, input_shape=None, classes=None, include_top=True, weights=None, **overrides):
-    """The FocalNet of a row of `VARIANTS`, by name: `focalnet("tiny_srf")`.
+    """The FocalNet of a row of `VARIANTS`, by name. Grown in notebook 05.
 
     Args:
         variant: a key of `VARIANTS`.
@@ -103,6 +103,12 @@ def focalnet(variant, input_shape=None, classes=None, include_top=True, weights=
     Raises:
         ValueError: an unknown variant, with the known ones named; published weights that there are not, or of another
             classifier; whatever `FocalNet` and `load_pretrained` raise.
+
+    Example:
+        >>> model = fu.focalnet("tiny_srf", (64, 64, 3), classes=10, preprocessing="imagenet")
+        >>> model.output_shape
+        (None, 10)
+        >>> fu.focalnet("tiny_srf", weights="imagenet", preprocessing="imagenet")  # doctest: +SKIP
     """
     check_choice("variant", variant, tuple(VARIANTS))
     row = VARIANTS[variant]

@@ -50,17 +50,12 @@ def context_names(contextualize):
     """
     if contextualize.context == "top":
         return ["last level"]
-    return level_names(len(contextualize.kernel_sizes), contextualize.number)
+    return level_names(len(contextualize.kernel_sizes), contextualize.context_count)
 
 
 def level_widths(contextualize):
     """Width in map pixels of what each focal level of a `HierarchicalContext` sees, the global one left out: a list."""
-    widths = []
-    reach = 0
-    for size in contextualize.kernel_sizes:
-        reach = size - 1 if contextualize.context == "parallel" else reach + size - 1
-        widths.append(1 + reach)
-    return widths[-1:] if contextualize.context == "top" else widths
+    return contextualize.level_widths
 
 
 def overlap(geometry, count, low, high):

@@ -15,7 +15,8 @@ def load_trained(name=None):
     """A trained network that the project ships, as a `keras.Model`.
 
     It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes). It
-    computes in the precision that it was trained in, float32, whatever Keras' global dtype policy says.
+    computes in the precision that it was trained in, float32, whatever Keras' global dtype policy says. Its
+    `class_names` are the data set's.
 
     Args:
         name: of the network. Without one, the names of all that are shipped are returned, as a list.
@@ -40,9 +41,21 @@ def load_trained(name=None):
         if wrong is not None:
             raise zipfile.BadZipFile(f"the checksum of {wrong} is wrong")
         with policy("float32"):
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise damaged(path, error) from error
+    names = class_names_of(name)
+    if names is not None and model.class_names is None:
+        model.class_names = names
+    return model
+
+
+def class_names_of(name):
+    """What the classes of a shipped network are called, by the data set that it learned from; None for another name."""
+    from focal_utils.data.loaders import GTSRB_CLASSES, MEDMNIST  # only here: layers alone need no data sets
+
+    names = {"gtsrb": GTSRB_CLASSES, "bloodcells": MEDMNIST["bloodmnist"][1], "breastmnist": MEDMNIST["breastmnist"][1]}
+    return names.get(name)
 
 
 @contextmanager

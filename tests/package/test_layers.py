@@ -179,7 +179,7 @@ def test_the_top_alone_is_the_last_level_and_has_one_gate():
     top = alike(whole, "top")
     (context,) = top(x)
     np.testing.assert_array_equal(context, whole(x)[2])
-    assert top.number == 1 and whole.number == 4 and top.receptive_field == whole.receptive_field == 13
+    assert top.context_count == 1 and whole.context_count == 4 and top.receptive_field == whole.receptive_field == 13
     parts = FocalModulation(3, 3, context="top").parts(x)
     assert parts.gates.shape == (1, 9, 9, 1) and len(parts.contexts) == 1
     with pytest.raises(ValueError, match='focal_level=0 with context="top" leaves no context'):
