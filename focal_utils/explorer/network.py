@@ -144,7 +144,7 @@ def describe_network(model):
             {
                 "name": name,
                 "stage": stage,
-                "levels": level_names(len(widths), layer.contextualize.number),
+                "levels": level_names(len(widths), layer.contextualize.context_count),
                 "widths": widths,
                 "stride": geometry[name].stride,
                 "first": geometry[name].first,

@@ -161,7 +161,8 @@ class WindowedAttention(SelfAttention):
 
     def joined(self, x, height, width):
         """The inverse of `windows`, for a map of height × width pixels."""
-        side, channels = self.side, x.shape[-1]
+        side = self.side
+        channels = x.shape[-1]
         x = ops.reshape(x, (-1, height // side, width // side, side, side, channels))
         return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, height, width, channels))
 

@@ -53,14 +53,14 @@ def layer_costs(model, input_shape=None, **overrides):
     if overrides and not isinstance(model, str):
         raise TypeError(f"{', '.join(overrides)}: such arguments go with the name of a variant, not with a model.")
     if input_shape is None:
-        input_shape = _default_shape(model)
+        input_shape = default_shape(model)
     if None in input_shape:
         raise ValueError(f"input_shape={input_shape}: give whole numbers, input_shape=(224, 224, 3) for instance.")
     if isinstance(model, keras.Model) and not hasattr(model, "inputs"):
-        return _costs_of_a_call(model, check_shape("input_shape", input_shape))
+        return costs_of_a_call(model, check_shape("input_shape", input_shape))
     # In a stateless scope Keras gives variables no values. It remembers to do so later, but per thread, and ours ends.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_costs_without_values, model, tuple(input_shape), overrides).result()
+        return thread.submit(costs_without_values, model, tuple(input_shape), overrides).result()
 
 
 def count_parameters(model, input_shape=None, **overrides):
@@ -85,7 +85,7 @@ def count_macs(model, input_shape=None, **overrides):
     return sum(row.macs for row in layer_costs(model, input_shape, **overrides))
 
 
-def _default_shape(model):
+def default_shape(model):
     """The shape of one image: that a variant was trained on, that a model is built for, or (None,) where unknown."""
     if isinstance(model, str):
         check_choice("variant", model, VARIANTS)
@@ -97,12 +97,12 @@ def _default_shape(model):
     return getattr(model, "input_shape", (None, None))[1:]
 
 
-def _costs_without_values(model, input_shape, overrides):
+def costs_without_values(model, input_shape, overrides):
     with keras.StatelessScope(initialize_variables=False):
-        return list(_rows(_symbolic(model, input_shape, overrides)))
+        return list(rows_of(symbolic(model, input_shape, overrides)))
 
 
-def _symbolic(model, input_shape, overrides):
+def symbolic(model, input_shape, overrides):
     """A functional model that computes `model` for inputs of `input_shape`."""
     if isinstance(model, str):
         return focalnet(model, input_shape, **overrides)
@@ -116,25 +116,25 @@ def _symbolic(model, input_shape, overrides):
     return keras.Model(images, type(model).from_config(model.get_config())(images))
 
 
-def _rows(model):
+def rows_of(model):
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _rows(layer)
+            yield from rows_of(layer)
         elif layer.weights:
-            yield _row(layer, layer.output.shape[1:])
+            yield row_of(layer, layer.output.shape[1:])
 
 
-def _row(layer, *shapes):
+def row_of(layer, *shapes):
     """What a layer costs that gives maps or vectors of these shapes, without the batch, one for each call."""
     return LayerCost(
         layer.name,
         tuple(shapes[0]),
         sum(math.prod(weight.shape) for weight in layer.weights),
-        sum(_macs(layer, tuple(shape)) for shape in shapes),
+        sum(macs_of(layer, tuple(shape)) for shape in shapes),
     )
 
 
-def _macs(layer, shape):
+def macs_of(layer, shape):
     """Multiply–accumulates of a layer that gives a map or vector of `shape`."""
     # All maps of a layer are as high and wide as its output: a kernel is used once for each of those pixels.
     kernels = sum(math.prod(weight.shape) for weight in layer.weights if weight.name == "kernel")
@@ -143,28 +143,28 @@ def _macs(layer, shape):
     return math.prod(shape[:-1]) * kernels + others
 
 
-def _costs_of_a_call(model, input_shape):
+def costs_of_a_call(model, input_shape):
     """`layer_costs` of a model with a `call` of its own, from what it calls for one image."""
     images = ops.zeros((1, *input_shape))
     if not model.built:
         model(images)  # Keras calls it twice, the first time to build it
     shapes = defaultdict(list)  # layer → the shape of what it gave, for each call
-    with _watched(list(_own_layers(model)), shapes):
+    with watched(list(own_layers(model)), shapes):
         model(images)
-    return [_row(layer, *given) for layer, given in shapes.items() if layer.weights]
+    return [row_of(layer, *given) for layer, given in shapes.items() if layer.weights]
 
 
-def _own_layers(model):
+def own_layers(model):
     """The layers that a model is made of; those of a model inside it, instead of that one."""
     for layer in model._flatten_layers(include_self=False, recursive=False):
         if isinstance(layer, keras.Model):
-            yield from _own_layers(layer)
+            yield from own_layers(layer)
         else:
             yield layer
 
 
 @contextmanager
-def _watched(layers, shapes):
+def watched(layers, shapes):
     """While this lasts, the shape of what each of the layers gives is put down, without the batch."""
 
     def watching(layer):
