@@ -83,6 +83,7 @@ PUBLIC = {
         "freeze",
         "layer_costs",
         "preprocess_input",
+        "segmenter",
     ),
     "tracing": (
         "impulse_response",
@@ -94,8 +95,13 @@ PUBLIC = {
         "OPTIMIZERS",
         "accuracy",
         "augment",
+        "average_precision",
+        "dice",
+        "find_nuclei",
+        "iou",
         "predict",
         "train",
+        "train_segmenter",
     ),
     "weights": (
         "FAMILIES",

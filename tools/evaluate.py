@@ -2,6 +2,7 @@
 
     python tools/evaluate.py gtsrb                  the shipped network
     python tools/evaluate.py bloodcells --runs      every run that tools/train.py has finished, seed by seed
+    python tools/evaluate.py nuclei                 the shipped segmenter: Dice and average precision of each picture
 
 The first writes every prediction to data/results/<name>_test.npz (y_true, y_pred, confidence) and the accuracy, alone
 and averaged over views (`views` in parts/recipes.py), into data/results/<name>.json; the second writes
@@ -21,6 +22,7 @@ import focal_utils as fu  # noqa: E402
 from focal_utils.statistics import wilson  # noqa: E402
 from parts.files import ROOT, write_text  # noqa: E402
 from parts.recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
+from parts.segmenters import SEGMENTERS, evaluate_segmenter  # noqa: E402
 
 RESULTS = ROOT / "data" / "results"
 
@@ -83,9 +85,11 @@ def evaluate_runs(name, data):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("name", choices=sorted([*RECIPES, *SEGMENTERS]))
     parser.add_argument("--runs", action="store_true", help="test every finished run instead of the shipped network")
     options = parser.parse_args()
+    if options.name in SEGMENTERS:
+        return evaluate_segmenter(options.name)
     (evaluate_runs if options.runs else evaluate_shipped)(options.name, RECIPES[options.name].load())
 
 

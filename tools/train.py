@@ -5,6 +5,7 @@
     python tools/train.py bloodcells --network resnet18        the same recipe for another network; ships nothing
     python tools/train.py gtsrb --precision mixed_float16      another precision, on a GPU; ships nothing
     python tools/train.py gtsrb --optimizer muon --learning-rate 0.01 --epochs 12          another way; ships nothing
+    python tools/train.py nuclei                               outlines nuclei; heeds --seeds, --epochs, --backup-every
 
 Everything is chosen on validation images: the epoch where the recipe says so, and the seed by the figure that the
 recipe names. The test set is not read here but by tools/evaluate.py. A run that was killed, at whatever moment, goes
@@ -28,6 +29,7 @@ import focal_utils as fu  # noqa: E402
 from focal_utils.training import OPTIMIZERS  # noqa: E402
 from parts.files import ROOT, how_made, write_text  # noqa: E402
 from parts.recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
+from parts.segmenters import SEGMENTERS, train_segmenters  # noqa: E402
 
 RESULTS = ROOT / "data" / "results"
 
@@ -136,7 +138,7 @@ def ship(name, facts, data):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=list(RECIPES))
+    parser.add_argument("name", choices=[*RECIPES, *SEGMENTERS])
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
     parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
@@ -157,6 +159,8 @@ def main():
     parser.add_argument("--backup-every", type=int, metavar="N", help="a backup every N steps, not only every epoch")
     options = parser.parse_args()
     keras.config.set_dtype_policy(options.precision)
+    if options.name in SEGMENTERS:
+        return train_segmenters(options.name, options)
     recipe = RECIPES[options.name]
     data = recipe.load()
     print(data, flush=True)

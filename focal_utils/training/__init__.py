@@ -10,7 +10,20 @@ from focal_utils.training.augment import (
 )
 from focal_utils.training.backup import Backup, Best, save
 from focal_utils.training.batches import training_batches, validation_batches
+from focal_utils.training.crops import augment_pictures, crop_batches, targets, tiles
 from focal_utils.training.evaluate import accuracy, confusion_matrix, nearest_neighbour, predict
 from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
+from focal_utils.training.objects import (
+    THRESHOLDS,
+    average_precision,
+    dice,
+    find_nuclei,
+    iou,
+    object_ious,
+    pixel_logits,
+    score,
+    separate,
+)
 from focal_utils.training.optimizers import OPTIMIZERS, make_optimizer
 from focal_utils.training.recipe import compile_model, make_variables, train
+from focal_utils.training.segment import OutlineLoss, pixel_dice, train_segmenter

@@ -1,0 +1,159 @@
+"""From what a segmenter says of pixels to objects, and how good they are: Dice, IoU, average precision."""
+
+import keras
+import numpy as np
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # of the 2018 Data Science Bowl: 0.5 to 0.95
+SEED_DEPTH = 0.5  # a nucleus has one middle: a connected place that is deeper than this
+SMALLEST = 20  # pixels; the smallest nucleus of BBBC038's has 21
+
+
+def pixel_logits(model, picture):
+    """What a segmenter says of one picture, whole: logits (H, W, classes), NumPy, for a picture (H, W, channels)."""
+    logits = model(np.asarray(picture, "float32")[None], training=False)
+    return keras.ops.convert_to_numpy(logits)[0]
+
+
+def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST):
+    """The nuclei of a picture as a label map, by a trained segmenter: `separate` of its `pixel_logits`.
+
+        labels = fu.find_nuclei(fu.load_trained("nuclei"), picture)    # (H, W): 0 outside, then 1, 2, …
+        labels.max()                                                   # how many nuclei
+
+    Args:
+        model: gives logits (1, H, W, 2), see `train_segmenter`.
+        picture: (H, W, 3), 0…255.
+        depth, smallest: see `separate`.
+    """
+    return separate(pixel_logits(model, picture), depth, smallest)
+
+
+def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST):
+    """Objects from logits (H, W, 2), in one or not and how deep: a label map (H, W), uint16, 0 outside, then 1, 2, …
+
+    Touching objects share no middle: each connected place deeper than `depth` is one object's, and grows over what is
+    inside until it meets another (watershed from markers, Meyer & Beucher 1990, as scikit-image has it).
+
+    Args:
+        logits: (H, W, 2). depth: between 0 and 1. smallest: pixels below which an object is dropped.
+
+    Raises:
+        ModuleNotFoundError: scikit-image is not installed; the message says how.
+        ValueError: logits of another shape.
+    """
+    if np.ndim(logits) != 3 or np.shape(logits)[-1] != 2:
+        raise ValueError(f"The logits have shape {np.shape(logits)}, expected (height, width, 2) of one picture.")
+    measure, segmentation = scikit_image()
+    inside = logits[..., 0] > 0
+    how_deep = 1 / (1 + np.exp(-logits[..., 1].astype("float32")))
+    middles = measure.label(inside & (how_deep > depth), connectivity=1)
+    whole = measure.label(inside, connectivity=1)
+    # What has no middle deep enough is one object all the same.
+    without = inside & ~np.isin(whole, np.unique(whole[middles > 0]))
+    markers = middles + np.where(without, whole + middles.max(), 0)
+    labels = segmentation.watershed(-how_deep, markers, mask=inside)
+    small = np.bincount(labels.ravel()) < smallest
+    return segmentation.relabel_sequential(np.where(small[labels], 0, labels))[0].astype("uint16")
+
+
+def scikit_image():
+    """Its two modules that are needed here, imported when first used.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        from skimage import measure, segmentation
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Telling touching objects apart needs scikit-image: pip install scikit-image (it is in requirements.txt)."
+        ) from error
+    return measure, segmentation
+
+
+def dice(true, found):
+    """Dice of what is inside, 2·|A ∩ B| / (|A| + |B|), from 0 to 1, of two label maps or masks (H, W).
+
+    Where nothing is inside in both, it is 1.
+    """
+    true, found = same_shape(true, found)
+    total = np.sum(true > 0) + np.sum(found > 0)
+    return float(2 * np.sum((true > 0) & (found > 0)) / total) if total else 1.0
+
+
+def iou(true, found):
+    """Intersection over union of what is inside, |A ∩ B| / |A ∪ B|, of two label maps or masks (H, W); 1 if empty."""
+    true, found = same_shape(true, found)
+    union = np.sum((true > 0) | (found > 0))
+    return float(np.sum((true > 0) & (found > 0)) / union) if union else 1.0
+
+
+def object_ious(true, found):
+    """Intersection over union of every true object with every found one: (true objects, found objects).
+
+    Args:
+        true, found: label maps (H, W), 0 outside; their numbers need not follow each other.
+    """
+    true, found = same_shape(true, found)
+    _, rows = np.unique(np.append(0, true.ravel()), return_inverse=True)  # 0 is there, and first
+    _, columns = np.unique(np.append(0, found.ravel()), return_inverse=True)
+    common = np.zeros((rows.max() + 1, columns.max() + 1))
+    np.add.at(common, (rows[1:], columns[1:]), 1)
+    union = common.sum(axis=1, keepdims=True) + common.sum(axis=0) - common
+    return (common / np.maximum(union, 1))[1:, 1:]
+
+
+def average_precision(true, found, thresholds=THRESHOLDS):
+    """TP / (TP + FP + FN) of the objects of one picture at each threshold, as in the 2018 Data Science Bowl: an array.
+
+    A true object is found (TP) where a found one has an IoU with it above the threshold; at 0.5 and above no two can.
+    What else was found is false (FP), what else is true was missed (FN). The competition's score is the mean over the
+    thresholds, then over pictures (Caicedo et al. 2019). cellpose and stardist have it too, inside packages that bring
+    PyTorch or TensorFlow models along.
+
+    Args:
+        true, found: label maps (H, W), 0 outside. thresholds: at least 0.5 each.
+
+    Raises:
+        ValueError: shapes that differ, or a threshold below 0.5, at which one object might count twice.
+    """
+    thresholds = np.asarray(thresholds, float)
+    if thresholds.min() < 0.5:
+        raise ValueError(f"A threshold of {thresholds.min()} lets one object be found twice: at least 0.5 is needed.")
+    ious = object_ious(true, found)
+    hits = np.array([(ious > threshold).sum() for threshold in thresholds])
+    total = ious.shape[0] + ious.shape[1] - hits
+    return np.where(total > 0, hits / np.maximum(total, 1), 1.0)
+
+
+def same_shape(true, found):
+    """Both as arrays (H, W).
+
+    Raises:
+        ValueError: shapes that differ, or not two axes.
+    """
+    true = np.asarray(true)
+    found = np.asarray(found)
+    if true.shape != found.shape or true.ndim != 2:
+        raise ValueError(f"Two label maps (height, width) of one picture are needed, got {true.shape}, {found.shape}.")
+    return true, found
+
+
+def score(model, pictures, labels, **separating):
+    """How well a segmenter finds the nuclei of pictures: a dict of arrays, one value for each picture.
+
+    Args:
+        model: gives logits (1, H, W, 2). pictures, labels: lists of (H, W, 3) and of label maps (H, W).
+        separating: further arguments of `separate`.
+
+    Returns:
+        "dice" (N,), of pixels; "average_precision" (N, 10), of objects at each of `THRESHOLDS`; "true" and "found"
+        (N,), how many objects there are.
+    """
+    rows = []
+    for picture, true in zip(pictures, labels, strict=True):
+        found = find_nuclei(model, picture, **separating)
+        precision = average_precision(true, found)
+        rows.append((dice(true, found), precision, len(np.unique(true[true > 0])), int(found.max())))
+    names = ("dice", "average_precision", "true", "found")
+    return {name: np.array(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}

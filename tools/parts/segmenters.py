@@ -1,0 +1,177 @@
+"""How the shipped segmenter is trained, chosen and tested: one recipe, used by train.py and evaluate.py."""
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+import focal_utils as fu
+from focal_utils.data import PictureSet, kind_of
+from focal_utils.statistics import bootstrap_interval
+from focal_utils.training import THRESHOLDS, score
+from parts.files import ROOT, how_made, write_text
+from parts.recipes import run_folder
+
+RESULTS = ROOT / "data" / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmenterRecipe:
+    """Data, network and training of one shipped segmenter."""
+
+    load: Callable[[], PictureSet]
+    backbone: dict  # arguments of FocalNet, besides input_shape, include_top and name
+    decoder: dict  # arguments of segmenter, besides backbone and classes
+    epochs: int
+    batch_size: int
+    training: dict  # further arguments of train_segmenter
+    depths: tuple = (0.3, 0.4, 0.5, 0.6, 0.7)  # of `separate`, among which validation chooses
+    seeds: tuple = (0,)  # of the runs of which the best on validation ships
+
+
+SEGMENTERS = {
+    "nuclei": SegmenterRecipe(
+        load=fu.load_nuclei,
+        # Patches of four pixels: with patches of two a picture takes four times as long, and the decoder reads the
+        # picture itself at half its size.
+        backbone={
+            "embed_dim": 48,
+            "depths": (1, 3, 1),
+            "focal_levels": (3, 3, 2),
+            "patch_size": 4,
+            "use_conv_embed": True,
+            "preprocessing": "per_image",
+            "drop_path_rate": 0.05,
+        },
+        decoder={"width": 64, "detail": 16},
+        epochs=10,
+        batch_size=8,
+        training={"optimizer": "muon", "learning_rate": 6e-3, "ema": 0.99},
+    ),
+}
+
+
+def focal_segmenter(name):
+    """The recipe's own network, for pictures of any size."""
+    recipe = SEGMENTERS[name]
+    backbone = fu.FocalNet((None, None, 3), include_top=False, **recipe.backbone)
+    return fu.segmenter(backbone, classes=2, name=name, **recipe.decoder)
+
+
+def figures(scores):
+    """The means over pictures of what `score` gives, rounded for JSON."""
+    precision = scores["average_precision"]
+    return {
+        "dice": round(float(scores["dice"].mean()), 4),
+        "average_precision_50": round(float(precision[:, 0].mean()), 4),
+        "average_precision_mean": round(float(precision.mean()), 4),
+    }
+
+
+def by_kind(scores, pictures):
+    """The figures of each kind of picture, and how many there are: {kind: figures}."""
+    kinds = np.array([kind_of(picture) for picture in pictures])
+    found = {}
+    for kind in sorted(set(kinds)):
+        rows = kinds == kind
+        part = {name: values[rows] for name, values in scores.items()}
+        found[kind] = {"pictures": int(rows.sum()), **figures(part)}
+    return found
+
+
+def train_segmenter_seed(name, seed, data, options):
+    """Train with one seed, or go on with it; what is known of the run, also written to its facts.json."""
+    recipe = SEGMENTERS[name]
+    epochs = options.epochs or recipe.epochs
+    kind = "focalnet" if epochs == recipe.epochs else f"focalnet_epochs-{epochs}"
+    folder = run_folder(name, kind, seed)
+    if (folder / "facts.json").exists():
+        return json.loads((folder / "facts.json").read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(seed)
+    model = focal_segmenter(name)
+    fu.train_segmenter(
+        model,
+        data,
+        epochs,
+        recipe.batch_size,
+        seed=seed,
+        log=folder / "log.csv",
+        backup=folder / "backup",
+        backup_every=options.backup_every,
+        **recipe.training,
+    )
+    model.save_weights(folder / "kept.weights.h5")
+    with open(folder / "log.csv", newline="") as file:
+        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+    tried = {depth: figures(score(model, data.x_val, data.y_val, depth=depth)) for depth in recipe.depths}
+    depth = max(tried, key=lambda depth: tried[depth]["average_precision_mean"])
+    facts = {
+        **how_made(seconds),
+        "network": "focalnet",
+        "kind": kind,
+        "seed": seed,
+        "epochs": epochs,
+        "training": recipe.training,
+        "data": data.source,
+        "pictures": {"train": len(data.x_train), "validation": len(data.x_val), "test": len(data.x_test)},
+        "parameters": model.count_params(),
+        "depth": depth,
+        "validation": tried[depth],
+        "validation_by_depth": {str(depth): found for depth, found in tried.items()},
+    }
+    write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def train_segmenters(name, options):
+    """Train a segmenter with the recipe's seeds; the best on validation ships, unless epochs are not the recipe's."""
+    recipe = SEGMENTERS[name]
+    data = recipe.load()
+    print(data, flush=True)
+    runs = [train_segmenter_seed(name, seed, data, options) for seed in options.seeds or recipe.seeds]
+    chosen = max(runs, key=lambda run: run["validation"]["average_precision_mean"])
+    if chosen["kind"] == "focalnet":
+        ship_segmenter(name, chosen)
+    print(json.dumps(chosen, indent=2))
+
+
+def ship_segmenter(name, facts):
+    """Put the network of a run into data/weights, its log and its facts into data/results."""
+    folder = run_folder(name, facts["kind"], facts["seed"])
+    model = focal_segmenter(name)
+    model.load_weights(folder / "kept.weights.h5")
+    model.save(ROOT / "data" / "weights" / f"{name}.keras")
+    shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
+    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+
+
+def evaluate_segmenter(name):
+    """Test data/weights/<name>.keras on the test pictures; every picture's figures and the means go to data/results."""
+    data = SEGMENTERS[name].load()
+    facts = json.loads((RESULTS / f"{name}.json").read_text())
+    scores = score(fu.load_trained(name), data.x_test, data.y_test, depth=facts["depth"])
+    precision = scores["average_precision"]
+    low, high = bootstrap_interval(np.stack([scores["dice"], precision[:, 0]], axis=1))
+    facts["test"] = {
+        **figures(scores),
+        "dice_interval": [round(float(low[0]), 4), round(float(high[0]), 4)],
+        "average_precision_50_interval": [round(float(low[1]), 4), round(float(high[1]), 4)],
+        "by_kind": by_kind(scores, data.x_test),
+        "by_threshold": {str(t): round(float(v), 4) for t, v in zip(THRESHOLDS, precision.mean(axis=0), strict=True)},
+    }
+    facts["test_command"] = f"python tools/evaluate.py {name}"
+    np.savez_compressed(
+        RESULTS / f"{name}_test.npz",
+        ids=data.id_test,
+        dice=scores["dice"].astype("float32"),
+        average_precision=precision.astype("float32"),
+        true=scores["true"],
+        found=scores["found"],
+    )
+    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+    print(json.dumps(facts["test"], indent=2))
