@@ -3,17 +3,21 @@
 It is `recipe.train` for pictures of any size: the same optimizers, backups and log, other batches and another loss.
 """
 
+import zlib
+
 import keras
 from keras import ops
 
-from focal_utils.layers.basics import serializable
-from focal_utils.machine import is_first_process, jit_here
+from focal_utils.errors import check_at_least
+from focal_utils.layers import serializable
+from focal_utils.machine import jit_here
 from focal_utils.training.augment import rebalanced
 from focal_utils.training.backup import Backup
+from focal_utils.training.checks import check_recipe
 from focal_utils.training.crops import augment_pictures, crop_batches, tile_batches, tiles
-from focal_utils.training.log import Progress, cut_log
+from focal_utils.training.facts import blueprint, named
 from focal_utils.training.optimizers import make_optimizer
-from focal_utils.training.recipe import make_variables, scope_of
+from focal_utils.training.recipe import in_order, make_variables, scope_of
 
 
 def pixel_dice(y_true, y_pred):
@@ -60,16 +64,18 @@ def train_segmenter(
     backup=None,
     backup_every=None,
     callbacks=(),
+    *,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    ema=None,
+    accumulate=1,
     jit=None,
-    **recipe,
 ):
     """Train a segmenter with two classes on the pictures of `data`, validate after each epoch; Keras' `History`.
 
     Pictures are cut into tiles once. A batch holds a crop of each of its tiles, changed anew (`augment_pictures`); an
     epoch shows each tile once, those of small pictures more often. Validation sees whole tiles as they are.
-
-        nuclei = fu.load_nuclei(shipped=True)
-        fu.train_segmenter(model, nuclei, epochs=2)
 
     Args:
         model: takes pictures 0…255 of any size, gives logits (B, H, W, 2): in a nucleus or not, and how deep; see
@@ -85,18 +91,33 @@ def train_segmenter(
         backup: a folder; a run that was interrupted, at whatever moment, goes on from there when called again with it.
         backup_every: steps between backups within an epoch; None for one after each epoch.
         callbacks: further Keras callbacks.
-        jit: Keras' `jit_compile`; None leaves it to `jit_here`.
-        recipe: arguments of `make_optimizer`.
+        optimizer, learning_rate, weight_decay, ema, accumulate, jit: as of `train`.
 
     Raises:
-        ValueError: a model of other than two classes, fewer tiles than a batch, or a backup of another run.
+        ValueError: a model of other than two classes, fewer tiles than a batch, an argument out of range, or a backup
+            of another run.
+        FloatingPointError: the loss is no number any more.
         DamagedData: there are backups, but none can be read. OSError: the disk is full; older backups are whole.
+
+    Example:
+        >>> nuclei = fu.load_nuclei(shipped=True)
+        >>> backbone = fu.FocalNet((None, None, 3), include_top=False, embed_dim=32, depths=(1, 2), patch_size=2)
+        >>> history = fu.train_segmenter(fu.segmenter(backbone, classes=2), nuclei, epochs=2)
     """
+    check_at_least(epochs=(epochs, 1), batch_size=(batch_size, 1), tile=(tile, 16))
     if len(model.output_shape) != 4 or model.output_shape[-1] != 2:
         raise ValueError(
             f"The model gives {model.output_shape}, expected (batch, height, width, 2): in a nucleus or not, and how "
             "deep. Build it by segmenter(backbone, classes=2)."
         )
+    recipe = {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "ema": ema,
+        "accumulate": accumulate,
+    }
+    check_recipe(**recipe, label_smoothing=0.0, jit=jit)
     cut, pictures = tiles(data.x_train, data.y_train, tile)
     rows = rebalanced(pictures, balance)
     steps = len(rows) // batch_size
@@ -110,24 +131,25 @@ def train_segmenter(
             jit_compile=jit_here() if jit is None else jit,
         )
         make_variables(model)
-    run = {"epochs": epochs, "batch_size": batch_size, "tiles": len(rows), "seed": seed, "tile": tile}
-    run["augment"] = getattr(augment, "__name__", None)
-    keeper = Backup(backup, steps, backup_every, run | recipe)
+    course = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        **recipe,
+        "network": blueprint(model),
+        "tiles": len(rows),
+        "data": zlib.crc32(cut),
+        "augment": named(augment),
+    }
+    keeper = Backup(backup, steps, backup_every, course if backup else None)
     done = keeper.restore(model)
-    if backup:
-        cut_log(log, done // steps)
-    callbacks = [Progress(batch_size), *callbacks]
-    if recipe.get("ema") is not None:
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if log and is_first_process():
-        callbacks.append(keras.callbacks.CSVLogger(log, append=bool(backup)))
     return model.fit(
         crop_batches(cut, rows, batch_size, augment, seed, start=done),
         validation_data=tile_batches(tiles(data.x_val, data.y_val, tile)[0], batch_size),
         epochs=epochs,
         steps_per_epoch=steps,
         initial_epoch=done // steps,
-        callbacks=[*callbacks, keeper],
+        callbacks=in_order(model, batch_size, callbacks, log, None, keeper),
         shuffle=False,
         verbose=0,
     )

@@ -109,7 +109,7 @@ def test_batches_go_on_from_any_step():
             np.testing.assert_array_equal(y, other_y)
     x, y = whole[0]
     assert x.shape == (3, 192, 192, 3) and y.shape == (3, 192, 192, 2)
-    assert x.max() > 1 and 0 <= y.min() and y.max() <= 1
+    assert x.max() > 1 and y.min() >= 0 and y.max() <= 1
     assert (whole[0][0] != whole[2][0]).any()
 
 
