@@ -448,7 +448,9 @@ def fetch_all(url, path, part, most):
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
                 if error.code != 416 or not part.size:
-                    raise
+                    raise ConnectionError(
+                        f"{url}: the server answers {error.code} ({error.reason}); {kept(part)}"
+                    ) from error
                 if error.headers.get("Content-Range") == f"bytes */{part.size}":
                     return True
             if restarted:
@@ -456,15 +458,18 @@ def fetch_all(url, path, part, most):
             restarted = True
             part.drop()
         except (OSError, http.client.HTTPException) as error:
-            kept = f"the {part.size:,} bytes in {part.shared} are kept" if part.size else "nothing has arrived"
             if getattr(error, "errno", None) in DISK_FULL:
                 raise OSError(
-                    error.errno, f"the disk is full: {path} needs more space. Free some and call again; {kept}"
+                    error.errno, f"the disk is full: {path} needs more space. Free some and call again; {kept(part)}"
                 ) from error
             if part.size <= reached:
-                raise ConnectionError(f"{url}: {error or type(error).__name__}; {kept}") from error
+                raise ConnectionError(f"{url}: {error or type(error).__name__}; {kept(part)}") from error
             reached = part.size
-    raise ConnectionError(f"{url}: it broke off {ATTEMPTS} times; the {part.size:,} bytes in {part.shared} are kept")
+    raise ConnectionError(f"{url}: it broke off {ATTEMPTS} times; {kept(part)}")
+
+
+def kept(part):
+    return f"the {part.size:,} bytes in {part.shared} are kept" if part.size else "nothing has arrived"
 
 
 def fetch_rest(url, name, part, most):

@@ -12,8 +12,10 @@ HARMLESS = 256 << 20  # bytes that any file may unpack to
 MOST_GAIN = 50  # times its own size that a larger one may unpack to; pictures gain less than 5
 
 
-def read_npz(path, keys, optional=()):
-    """The arrays `keys` of an `.npz` file, and those of `optional` that it holds; nothing is unpickled.
+def read_npz(path, keys=None, optional=()):
+    """The arrays `keys` of an `.npz` file, all where it is None, and those of `optional` that it holds.
+
+    Nothing is unpickled.
 
     Before anything is unpacked, what the arrays say of their shapes and types is compared with how long they are, and
     how long with the file: one of 1 MB may not unpack to 1 GB.
@@ -35,6 +37,8 @@ def read_npz(path, keys, optional=()):
             check_header(archive, member)
     with reading(path), np.load(path, allow_pickle=False) as file:
         names = file.files
+        if keys is None:
+            keys = names
         arrays = {name: file[name] for name in (*keys, *optional) if name in names}
     missing = [key for key in keys if key not in arrays]
     if missing:

@@ -80,6 +80,8 @@ def render_sign(label, size=32, scale=0.8, seed=0, varied=True):
     Returns:
         uint8 array of shape (size, size, 3).
     """
+    if isinstance(label, bool) or not isinstance(label, Integral):
+        raise ValueError(f"label is {label!r}, expected the number of a class, one of {RENDERED_CLASSES}.")
     rng = np.random.default_rng((seed, 3))
     labels = np.full(1, checked_classes([label])[0])
     check_size(size)

@@ -31,6 +31,7 @@ def test_arrays_come_back_those_that_are_asked_for(tmp_path):
     path = tmp_path / "a.npz"
     write_npz(path, x=np.arange(3), y=np.eye(2), z=np.array("text"))
     found = read_npz(path, ["x"], optional=["z", "none"])
+    assert list(read_npz(path)) == ["x", "y", "z"]
     assert list(found) == ["x", "z"] and found["x"].tolist() == [0, 1, 2] and found["z"] == "text"
     assert read_npz(packed(path, a=npy((3,), b"abc", version=(2, 0))), ["a"])["a"].tolist() == [97, 98, 99]
     with pytest.raises(DamagedData, match="has no array b, c; it holds a"):

@@ -285,7 +285,7 @@ def test_a_server_that_cuts_the_body_and_refuses_the_rest_is_not_asked_for_ever(
         return handler.body(ARCHIVE[:1000])
 
     server = strange(answer)
-    with pytest.raises(OSError, match="broke off|HTTP Error"):
+    with pytest.raises(OSError, match="broke off|server answers|nothing that goes on"):
         fetch(server.url("a.zip"), tmp_path / "a.zip")
     assert len(server.asked) <= 4 and not (tmp_path / "a.zip").exists()
 
