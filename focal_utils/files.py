@@ -200,6 +200,20 @@ def whole_file(path):
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_file_or_folder(path):
+    """As `whole_file`, for what may be a folder: a name in a hidden folder beside `path`, put in place when complete.
+
+    Raises:
+        OSError: it cannot be written. Nothing stands under `path` then.
+    """
+    path = Path(path)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        yield part
+        os.replace(part, path)
+
+
 # ---- reading
 
 

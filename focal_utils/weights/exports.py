@@ -1,7 +1,7 @@
 """Taking a model out: a file or folder that runs without focal_utils, and without Keras."""
 
-import os
-import tempfile
+import re
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,8 +9,12 @@ import keras
 import numpy as np
 
 from focal_utils.errors import check_choice
+from focal_utils.files import whole_file_or_folder
+from focal_utils.weights.trials import Trial, int8_tensors
 
 FORMATS = {"": "tf_saved_model", ".tflite": "litert", ".onnx": "onnx"}  # Keras' names, by the ending of the path
+
+NAMES = {"": "a SavedModel", ".tflite": "LiteRT", ".onnx": "ONNX"}
 
 ONNX_PACKAGES = ("onnx", "tf2onnx")
 
@@ -22,8 +26,12 @@ def export_model(model, path, quantize=None, images=None):
     what it gives, for any number of images. (`model.save("signs.keras")` is for those who have focal_utils.) Exports
     are made on the TensorFlow backend; a model of another one is saved as `.keras` and loaded there.
 
+    Before it gets its name, every export is run once, and its answer compared with the model's, where what runs the
+    format is installed (TensorFlow runs a SavedModel and LiteRT, onnxruntime ONNX; elsewhere a warning says that it was
+    not run). A model in mixed precision goes into LiteRT and ONNX in float32, in which its weights are kept.
+
     Args:
-        model: a built `keras.Model` with one input.
+        model: a built `keras.Model`, of any kind: with several inputs or outputs, or subclassed (and called once).
         path: a new name in a folder that is there.
         quantize: for LiteRT only. None keeps float32; "weights" keeps weights as int8, a third of the size; "int8"
             computes in int8 too, images and logits stay float.
@@ -34,11 +42,38 @@ def export_model(model, path, quantize=None, images=None):
         The `Path` that was written.
 
     Raises:
+        TypeError: no model of Keras'.
         FileExistsError: there is something of that name. FileNotFoundError: there is no such folder.
         ModuleNotFoundError: a package that ONNX needs is missing; the message names it.
-        ValueError: another ending or backend, a quantization that does not fit, or a model that ONNX cannot say.
+        ValueError: another ending or backend, a quantization or images that do not fit, a model without weights yet, or
+            one that the format cannot say; an export that does not run, or says something else than the model.
+
+    Example:
+        >>> fu.export_model(fu.load_trained("gtsrb"), "signs.tflite")
     """
     path = Path(path)
+    check_request(model, path)
+    options = quantization(model, path, quantize, images)
+    trial = Trial(model, images)
+    with in_float32(model, path.suffix):
+        expected = trial.answer()
+        with whole_file_or_folder(path) as part:
+            write(model, part, options)
+            if path.suffix == ".onnx":
+                check_onnx(part, len(trial.inputs))
+            if quantize is not None and not int8_tensors(part):
+                raise ValueError(
+                    f'quantize="{quantize}" had no effect on {model.name}, and nothing was written: TensorFlow leaves '
+                    "arrays of fewer than 1,024 numbers as they are, and there are no larger ones."
+                )
+            trial.compare(part, expected, quantize)
+    return path
+
+
+def check_request(model, path):
+    """Raise an error unless a model can be exported to a path: see `export_model`."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model={model!r} is a {type(model).__name__}: give a keras.Model.")
     if path.suffix not in FORMATS:
         raise ValueError(
             f"{path} does not say which format: end it with .tflite (LiteRT), .onnx (ONNX) or no ending (SavedModel)."
@@ -52,41 +87,100 @@ def export_model(model, path, quantize=None, images=None):
             f"Exports are made on the TensorFlow backend, this is {keras.backend.backend()}: save the model as .keras, "
             "set KERAS_BACKEND=tensorflow, load and export it there."
         )
-    options = _quantization(path, quantize, images)
-    if path.suffix == ".onnx":
-        missing = " ".join(package for package in ONNX_PACKAGES if not find_spec(package))
-        if missing:
-            raise ModuleNotFoundError(f"An export to ONNX needs more than Keras: pip install {missing}")
-        options["input_signature"] = list(model.inputs)  # else Keras refuses a model that was not called yet
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        part = Path(folder) / path.name
-        model.export(str(part), format=FORMATS[path.suffix], verbose=False, **options)
-        if path.suffix == ".onnx":
-            _check_onnx(part, len(model.inputs))
-        os.replace(part, path)
-    return path
+    if not model.built:
+        raise ValueError(f"{model.name} has no weights yet: call it once, on any images, and export it then.")
+    others = {weight.dtype for weight in model.weights if weight.dtype in ("float64", "float16", "bfloat16")}
+    if path.suffix == ".tflite" and others:
+        raise ValueError(
+            f"LiteRT computes in float32, and {model.name} has weights in {', '.join(sorted(others))}: build the same "
+            'model with dtype="float32", give it these weights by set_weights(model.get_weights()), and export that.'
+        )
+    missing = " ".join(package for package in ONNX_PACKAGES if not find_spec(package))
+    if path.suffix == ".onnx" and missing:
+        raise ModuleNotFoundError(f"An export to ONNX needs more than Keras: pip install {missing}")
 
 
-def _quantization(path, quantize, images):
+def quantization(model, path, quantize, images):
     """The options of the LiteRT converter for `export_model`'s `quantize` and `images`: a dict."""
     check_choice("quantize", quantize, (None, "weights", "int8"))
     if (quantize == "int8") != (images is not None):
         raise ValueError('images are needed for quantize="int8", some hundred of them, and for nothing else.')
-    if quantize is None:
-        return {}
-    if path.suffix != ".tflite":
+    if quantize is not None and path.suffix != ".tflite":
         raise ValueError(f"quantize={quantize!r} is for LiteRT (.tflite), not for {path.name}.")
+    if path.suffix != ".tflite":
+        return {}
     import tensorflow as tf
 
-    options = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    # Not TensorFlow's own operations, which Keras lets in: a file that has them does not run where LiteRT runs.
+    options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    if quantize is not None:
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
     if quantize == "int8":
-        images = np.asarray(images, "float32")
+        images = calibration(model, images)
         options["representative_dataset"] = lambda: ([image[None]] for image in images)
         options["target_spec"] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]}
     return options
 
 
-def _check_onnx(path, inputs):
+def calibration(model, images):
+    """Images for "int8" as an array (N, H, W, channels), float32.
+
+    Raises:
+        ValueError: none, of another shape than the model takes, not finite; or a model of several inputs.
+    """
+    inputs = getattr(model, "inputs", None)
+    if not inputs or len(inputs) != 1:
+        raise ValueError(f'quantize="int8" takes models of one input, and {model.name} has another form.')
+    shape = tuple(inputs[0].shape[1:])
+    images = np.asarray(images, "float32")
+    fits = images.ndim == len(shape) + 1 and all(
+        side in (None, got) for side, got in zip(shape, images.shape[1:], strict=True)
+    )
+    if not fits or not len(images) or not np.isfinite(images).all():
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise ValueError(
+            f'quantize="int8" needs images as {model.name} takes them, ({wanted}), some hundred, at least one, all '
+            f"numbers finite; got {images.shape}."
+        )
+    return images
+
+
+def write(model, path, options):
+    """Let Keras write an export.
+
+    Raises:
+        ValueError: the format cannot say what the model does; the message names the operations where it can.
+    """
+    try:
+        model.export(str(path), format=FORMATS[path.suffix], verbose=False, **options)
+    except OSError:
+        raise
+    except Exception as error:  # of Keras, TensorFlow and their converters
+        unknown = sorted(set(re.findall(r"\bFlex(\w+)", str(error))))
+        reason = f"it has no {', '.join(unknown)}" if unknown else next(iter(str(error).strip().splitlines()), "")
+        raise ValueError(
+            f"{NAMES[path.suffix].capitalize()} cannot say all of {model.name}, and nothing was written: {reason}."
+        ) from error
+
+
+@contextmanager
+def in_float32(model, suffix):
+    """Where the format is one for machines without half precision, let a mixed model compute in float32 for a while.
+
+    Its weights are in float32 in any case. LiteRT and ONNX on a processor have no half-precision convolutions.
+    """
+    layers = model._flatten_layers() if suffix in (".tflite", ".onnx") else ()  # no public way to the layers inside
+    mixed = [(layer, layer.dtype_policy) for layer in layers if layer.dtype_policy.name.startswith("mixed_")]
+    try:
+        for layer, _ in mixed:
+            layer.dtype_policy = "float32"
+        yield
+    finally:
+        for layer, policy in mixed:
+            layer.dtype_policy = policy
+
+
+def check_onnx(path, inputs):
     """Raise ValueError unless the ONNX file has `inputs` inputs and only operations that ONNX knows.
 
     Keras calls an export a success even where its converter has left TensorFlow's own operations in the file.

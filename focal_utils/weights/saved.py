@@ -10,8 +10,8 @@ import h5py
 import keras
 import numpy as np
 
-from focal_utils.errors import DamagedData, damaged
-from focal_utils.files import file_to_read
+from focal_utils.errors import DamagedData
+from focal_utils.files import file_to_read, reading
 
 
 class Stored(NamedTuple):
@@ -91,11 +91,8 @@ def arrays_in(path):
         elif key.endswith("/vars") and "name" in item.attrs:
             names[key.removesuffix("/vars")] = str(item.attrs["name"])
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except Exception as error:  # h5py names no base of what it raises for a damaged file
-        raise damaged(path, error) from error
+    with reading(path), h5py.File(path, "r") as file:
+        file.visititems(visit)
     return arrays, names
 
 
@@ -142,16 +139,11 @@ def exchange_optimizer(path, before, after):
     """
     shutil.copyfile(path, after)
     keys, _ = arrays_in(path)
-    try:
-        with h5py.File(before, "r") as own, h5py.File(after, "r+") as file:
-            for key in keys:
-                if file[key].dtype.kind == "f" and not np.isfinite(file[key][()]).all():
-                    raise DamagedData(f"{path} is damaged: {key} holds NaN or infinite numbers. Nothing was loaded.")
-            if "optimizer" in file:
-                del file["optimizer"]
-            if "optimizer" in own:
-                own.copy("optimizer", file)
-    except DamagedData:
-        raise
-    except Exception as error:  # as in arrays_in
-        raise damaged(path, error) from error
+    with reading(path), h5py.File(before, "r") as own, h5py.File(after, "r+") as file:
+        for key in keys:
+            if file[key].dtype.kind == "f" and not np.isfinite(file[key][()]).all():
+                raise DamagedData(f"{path} is damaged: {key} holds NaN or infinite numbers. Nothing was loaded.")
+        if "optimizer" in file:
+            del file["optimizer"]
+        if "optimizer" in own:
+            own.copy("optimizer", file)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import keras
 
 from focal_utils.errors import damaged
-from focal_utils.files import data_folder
+from focal_utils.files import data_folder, reading
 
 SHIPPED = "weights/*.keras"
 
@@ -35,15 +35,13 @@ def load_trained(name=None):
     if name not in shipped:
         raise ValueError(f"No trained network is called {name!r}. Shipped are: {', '.join(shipped) or 'none'}.")
     path = shipped[name]
-    try:
+    with reading(path):
         with zipfile.ZipFile(path) as file:
             wrong = file.testzip()
         if wrong is not None:
-            raise zipfile.BadZipFile(f"the checksum of {wrong} is wrong")
-        with policy("float32"):
+            raise damaged(path, f"the checksum of {wrong} is wrong")
+        with dtype_policy("float32"):
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise damaged(path, error) from error
     names = class_names_of(name)
     if names is not None and model.class_names is None:
         model.class_names = names
@@ -59,7 +57,7 @@ def class_names_of(name):
 
 
 @contextmanager
-def policy(name):
+def dtype_policy(name):
     """Another global dtype policy for as long as the block lasts."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

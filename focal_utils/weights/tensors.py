@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from focal_utils.errors import DamagedData, damaged
-from focal_utils.files import file_to_read
+from focal_utils.files import file_to_read, reading
 
 PYTORCH = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 
@@ -75,19 +75,16 @@ def as_array(value):
 
 def safetensors_of(path):
     """The tensors of a `.safetensors` file. The format has no checksums; its header is checked against its length."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     def read(name):
-        try:
+        with reading(path):
             return as_array(file.get_tensor(name))
-        except (SafetensorError, OSError, TypeError, AttributeError) as error:
-            raise DamagedData(f"{path}: {name} cannot be read ({error}).") from error
 
-    try:
+    with reading(path):
         file = safe_open(path, framework="numpy")
-        return {name: Tensor(tuple(file.get_slice(name).get_shape()), partial(read, name)) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise damaged(path, error) from error
+        names = list(file.keys())
+        return {name: Tensor(tuple(file.get_slice(name).get_shape()), partial(read, name)) for name in names}
 
 
 def content_of(path):
@@ -104,14 +101,15 @@ def content_of(path):
 
     # What trainings put beside the weights: a plain record of options, and NumPy's numbers.
     harmless = [argparse.Namespace, *numpy_numbers()]
-    try:
-        with torch.serialization.safe_globals(harmless):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        first = str(error).splitlines()[0]
-        raise DamagedData(f"{path} holds something else than tensors, and nothing of it was run ({first}).") from error
-    except Exception as error:  # PyTorch has no error of its own for a file that is no checkpoint
-        raise damaged(path, error) from error
+    with reading(path):
+        try:
+            with torch.serialization.safe_globals(harmless):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            first = str(error).splitlines()[0]
+            raise DamagedData(
+                f"{path} holds something else than tensors, and nothing of it was run ({first})."
+            ) from error
     if not isinstance(content, dict):
         raise DamagedData(f"{path} holds no tensors by name.")
     return content
@@ -132,14 +130,9 @@ def refuse_wrong_checksums(path):
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise DamagedData(f"{path} has compressed members, so PyTorch did not write it. Nothing was read.")
-            wrong = archive.testzip()
-    except DamagedData:
-        raise
-    except Exception as error:  # zipfile names no base of what it raises for a file that is no archive
-        raise damaged(path, error) from error
-    if wrong is not None:
-        raise damaged(path, f"the checksum of {wrong} is wrong")
+    with reading(path), zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise DamagedData(f"{path} has compressed members, so PyTorch did not write it. Nothing was read.")
+        wrong = archive.testzip()
+        if wrong is not None:
+            raise damaged(path, f"the checksum of {wrong} is wrong")

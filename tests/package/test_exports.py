@@ -6,6 +6,7 @@ LiteRT and ONNX need the packages of requirements-export.txt: `make test-exports
 import json
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 
 import keras
@@ -14,7 +15,7 @@ import pytest
 
 import export
 import focal_utils as fu
-from focal_utils.weights import export_model
+from focal_utils.weights import export_model, trials
 from focal_utils.weights import exports as exporting
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel and LiteRT: TensorFlow's")
@@ -210,3 +211,217 @@ def test_gelu_of_the_package_is_in_onnx_as_erf(tmp_path):
     found = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
     blocks, gelus = 2, 4  # a block's two levels, its global context and its MLP
     assert found.count("Erf") == blocks * gelus and "Erfc" not in found
+
+
+def reads(path, *arrays):
+    """What a LiteRT file says, by the interpreter that is here."""
+    runner = trials.opened(path).get_signature_runner()
+    return list(runner(**dict(zip(sorted(runner.get_input_details()), arrays, strict=True))).values())
+
+
+def some_images(side=16, channels=3):
+    return np.random.default_rng(1).uniform(size=(4, side, side, channels)).astype("float32")
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "large"])
+def test_a_mixed_network_goes_into_litert_in_float32_and_stays_as_it_is(options, dtype, tmp_path):
+    model = randomised(fu.FocalNet((16, 16, 3), dtype=dtype, **TINY, **options))
+    images = some_images()
+    before = keras.ops.convert_to_numpy(model(images))
+    export_model(model, tmp_path / "net.tflite")
+    whole = fu.FocalNet((16, 16, 3), dtype="float32", **TINY, **options)
+    whole.set_weights(model.get_weights())
+    (got,) = reads(tmp_path / "net.tflite", images)
+    assert export.relative_difference(got, keras.ops.convert_to_numpy(whole(images))).max() <= LIMIT
+    assert np.array_equal(keras.ops.convert_to_numpy(model(images)), before)
+    assert model.get_layer("stage0_block0").compute_dtype == dtype.removeprefix("mixed_")
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_other_precisions_as_savedmodel(dtype, tmp_path):
+    model = randomised(fu.FocalNet((16, 16, 3), dtype=dtype, **TINY))
+    export_model(model, tmp_path / "net")
+    assert (tmp_path / "net" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("quantize", [None, "weights", "int8"])
+def test_weights_that_litert_does_not_know_are_refused(quantize, dtype, tmp_path):
+    model = fu.FocalNet((16, 16, 3), dtype=dtype, **TINY)
+    images = some_images() if quantize == "int8" else None
+    with pytest.raises(ValueError, match=f"LiteRT computes in float32, and focalnet has weights in {dtype}"):
+        export_model(model, tmp_path / "net.tflite", quantize, images)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((0, 16, 16, 3)),
+        [],
+        np.zeros((4, 16, 16, 1)),
+        np.zeros((4, 8, 8, 3)),
+        np.zeros((16, 16, 3)),
+        np.full((4, 16, 16, 3), np.nan),
+    ],
+    ids=["none", "an empty list", "one channel", "smaller", "one image", "NaN"],
+)
+def test_int8_without_images_that_fit_is_refused(images, tmp_path):
+    with pytest.raises(ValueError, match=r'quantize="int8" needs images as focalnet takes them, \(N, 16, 16, 3\)'):
+        export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net.tflite", "int8", images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_called_int8_holds_int8(tmp_path):
+    model = randomised(fu.FocalNet((16, 16, 3), **TINY))
+    export_model(model, tmp_path / "int8.tflite", "int8", some_images())
+    assert trials.int8_tensors(tmp_path / "int8.tflite") > 50
+    with pytest.raises(ValueError, match='quantize="weights" had no effect.*fewer than 1,024'):
+        export_model(model, tmp_path / "weights.tflite", "weights")
+    larger = fu.FocalNet((16, 16, 3), 5, embed_dim=32, depths=(1,))
+    export_model(larger, tmp_path / "weights.tflite", "weights")
+    assert trials.int8_tensors(tmp_path / "weights.tflite") >= 4
+
+
+@keras.saving.register_keras_serializable("tests")
+class Own(keras.Model):
+    """A model of layers of its own, with a focal block among them."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.stem = keras.layers.Conv2D(4, 3)
+        self.block = fu.FocalBlock(4)
+
+    def call(self, images):
+        return self.block(self.stem(images))
+
+
+class Several(keras.Model):
+    """A model of layers of its own with several inputs, in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return {"sum": self.dense(inputs["one"] + 2 * inputs["other"]), "first": inputs["one"]}
+
+
+class TwoArguments(Several):
+    """The same with two arguments, of which Keras does not keep the second one's shape."""
+
+    def call(self, one, other):
+        return super().call({"one": one, "other": other})
+
+
+def own():
+    model = Own()
+    model(np.zeros((1, 8, 8, 3), "float32"))
+    return model
+
+
+def several():
+    model = Several()
+    model({"one": np.zeros((1, 4), "float32"), "other": np.zeros((1, 4), "float32")})
+    return model
+
+
+def two_inputs():
+    last = keras.Input((4,), name="last")
+    first = keras.Input((4,), name="first")
+    outputs = [keras.layers.Dense(2)(last - 2 * first), keras.layers.Dense(3)(first), last]
+    return keras.Model([last, first], outputs)
+
+
+def named_inputs():
+    images = keras.Input((8, 8, 3), name="images")
+    size = keras.Input((1,), name="size")
+    maps = fu.FocalBlock(3)(images)
+    return keras.Model({"images": images, "size": size}, {"maps": maps, "double": 2 * size})
+
+
+def token_ids():
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    return keras.Model(ids, keras.layers.Dense(2)(keras.layers.Embedding(7, 4)(ids)))
+
+
+def maps_of_stages():
+    return fu.feature_maps(fu.FocalNet((None, None, 3), **TINY))
+
+
+@pytest.mark.parametrize("ending", ["", ".tflite", ".onnx"])
+@pytest.mark.parametrize("build", [own, several, two_inputs, named_inputs, token_ids, maps_of_stages])
+def test_models_of_any_kind(build, ending, tmp_path):
+    need(ending if ending == ".onnx" else "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert export_model(build(), tmp_path / f"net{ending}").exists()
+
+
+@pytest.mark.parametrize("ending", ["", ".tflite"])
+def test_an_export_that_says_something_else_is_not_kept(ending, tmp_path, monkeypatch):
+    model = randomised(fu.FocalNet((16, 16, 3), **TINY))
+    write_out = model.export
+
+    def exports_other_weights(*arguments, **options):
+        weights = model.get_weights()
+        model.set_weights([weight * 1.5 for weight in weights])
+        write_out(*arguments, **options)
+        model.set_weights(weights)
+
+    monkeypatch.setattr(model, "export", exports_other_weights)
+    with pytest.raises(ValueError, match="says something else than the model, and was not kept"):
+        export_model(model, tmp_path / f"net{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["", ".tflite"])
+def test_an_export_that_does_not_run_is_not_kept(ending, tmp_path, monkeypatch):
+    model = fu.FocalNet((16, 16, 3), **TINY)
+
+    def exports_nonsense(path, **_):
+        (tmp_path / path).write_bytes(b"nonsense")
+
+    monkeypatch.setattr(model, "export", exports_nonsense)
+    with pytest.raises(ValueError, match="does not run, and was not kept"):
+        export_model(model, tmp_path / f"net{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_operations_that_litert_has_not_are_named(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.ops.erfinv(inputs / 2))
+    with pytest.raises(ValueError, match="cannot say all of .*, and nothing was written"):
+        export_model(model, tmp_path / "net.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_runs_the_format_a_warning_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(trials, "litert_interpreter", lambda: None)
+    with pytest.warns(UserWarning, match="net.tflite was written but not tried"):
+        export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize("ending", ["", ".tflite", ".onnx"])
+def test_a_model_that_cannot_be_tried_is_refused(ending, tmp_path):
+    need(ending if ending == ".onnx" else "")
+    model = TwoArguments()
+    model(np.zeros((1, 4), "float32"), np.zeros((1, 4), "float32"))
+    with pytest.raises(ValueError, match="cannot be exported: .*'other'.*if its call takes one argument"):
+        export_model(model, tmp_path / f"net{ending}")
+    images = keras.Input((None, 4))
+    picky = keras.Model(images, keras.layers.Reshape((-1, 5, 4))(images))
+    with pytest.raises(ValueError, match="sides 64 and 224 were tried.*build it with a fixed input_shape"):
+        export_model(picky, tmp_path / f"net{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_model_or_has_no_weights_is_refused(tmp_path):
+    for thing in (None, "gtsrb", fu.FocalModulation(8)):
+        with pytest.raises(TypeError, match="give a keras.Model"):
+            export_model(thing, tmp_path / "net")
+    for model in (Own(), keras.Sequential([keras.layers.Dense(2)])):
+        with pytest.raises(ValueError, match="has no weights yet: call it once"):
+            export_model(model, tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []

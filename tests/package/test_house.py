@@ -80,6 +80,7 @@ TESTED_BY = {
     "test_explorer.py": ("data.pictures", "explorer.bundle", "explorer.network", "explorer.shown"),
     "test_explorer_network.py": ("explorer.bundle",),
     "test_explorer_pages.py": ("explorer.shown",),
+    "test_exports.py": ("weights.trials",),
     "test_gtsrb.py": ("data.loaders",),
     "test_judging.py": ("exercises.checking",),
     "test_measuring.py": ("measuring.memory", "measuring.processes", "measuring.race"),

@@ -96,9 +96,8 @@ def main(path):
     hide(ending)
     one_thread()
     model = READERS[ending](path)
-    serve = runpy.run_path(str(ROOT / "focal_utils" / "measuring" / "processes.py"))[
-        "serve"
-    ]  # this file of focal_utils alone
+    # This file of focal_utils alone.
+    serve = runpy.run_path(str(ROOT / "focal_utils" / "measuring" / "processes.py"))["serve"]
 
     def answer(request):
         images = np.load(request["images"], allow_pickle=False).astype("float32")
