@@ -4,14 +4,14 @@
 
 Logits are compared with those of the model in this process on all test images; accuracy is of the largest logit. The
 int8 files are made by Keras' `model.export(format="litert", …)` with the options of TensorFlow's converter
-(`focal_utils.exporting`): post-training quantization, on training images drawn by seed 0. Times are processor time of
-one thread; the formats take turns, each in its process (parts/exported.py), and the median over rounds is kept. Writes
-data/results/exports.json. Without the data (GTSRB only) rendered signs are compared, and nothing is written there.
+(`focal_utils.weights.export_model`): post-training quantization, on training images drawn by seed 0. Times are
+processor time of one thread; the formats take turns, each in its process (parts/exported.py), and the median over
+rounds is kept. Writes data/results/exports.json. Without the data (GTSRB only) rendered signs are compared, and nothing
+is written there.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -19,15 +19,14 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-import focal_utils as fu  # noqa: E402
-from focal_utils.measuring import Worker  # noqa: E402
-from focal_utils.weights import export_model  # noqa: E402
-from parts.files import ROOT, how_made, write_text  # noqa: E402
-from parts.recipes import RECIPES  # noqa: E402
+import focal_utils as fu
+from focal_utils.files import whole_file_or_folder
+from focal_utils.measuring import Worker
+from focal_utils.weights import export_model
+from parts.files import ROOT, how_made, write_text
+from parts.recipes import RECIPES
 
 RESULTS = ROOT / "data" / "results" / "exports.json"
 RUNNER = ROOT / "tools" / "parts" / "exported.py"
@@ -59,15 +58,14 @@ def export_all(model, name, images, folder):
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. It was not touched: delete it or choose another --to.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as part:
+    with whole_file_or_folder(folder) as part:
+        part.mkdir()
         for ending, quantize in FORMATS.values():
-            path = Path(part) / name / f"{name}{ending}"
-            path.parent.mkdir(exist_ok=True)
+            path = part / f"{name}{ending}"
             if ending == ".keras":
                 model.save(path)
             else:
                 export_model(model, path, quantize, images if quantize == "int8" else None)
-        os.replace(Path(part) / name, folder)
     return {form: folder / f"{name}{ending}" for form, (ending, _) in FORMATS.items()}
 
 
@@ -84,7 +82,8 @@ def reader(path):
 def logits(worker, images, batch=64):
     """What the process makes of images (N, H, W, channels): logits (N, classes)."""
     with tempfile.TemporaryDirectory() as folder:
-        source, target = f"{folder}/images.npy", f"{folder}/logits.npy"
+        source = f"{folder}/images.npy"
+        target = f"{folder}/logits.npy"
         np.save(source, images)
         worker.ask({"images": source, "batch": batch, "logits": target})
         return np.load(target, allow_pickle=False)
@@ -105,13 +104,12 @@ def times(workers, images, rounds):
             for form, worker in workers.items():
                 for batch, steps in STEPS.items():
                     seen[form][batch].append(worker.ask({"images": source, "batch": batch, "rounds": steps}))
-    return {
-        form: {
-            batch: [round(value, 3) for value in (statistics.median(turns), min(turns), max(turns))]
-            for batch, turns in batches.items()
-        }
-        for form, batches in seen.items()
-    }
+    return {form: {batch: spread(turns) for batch, turns in batches.items()} for form, batches in seen.items()}
+
+
+def spread(turns):
+    """Median, least and most of some times, rounded."""
+    return [round(value, 3) for value in (statistics.median(turns), min(turns), max(turns))]
 
 
 def measure(model, paths, data, rounds):
@@ -132,7 +130,8 @@ def measure(model, paths, data, rounds):
             if data.source != "rendered":
                 rows[form]["accuracy"] = round(float(np.mean(got.argmax(-1) == data.y_test)), 5)
         for form, batches in times(workers, data.x_test, rounds).items():
-            rows[form] |= {f"milliseconds_batch_{batch}": spread for batch, spread in batches.items()}
+            for batch, milliseconds in batches.items():
+                rows[form][f"milliseconds_batch_{batch}"] = milliseconds
         return rows
     finally:
         for worker in workers.values():
@@ -156,7 +155,9 @@ def main():
     parser.add_argument("--to", type=Path, default=ROOT / "build" / "exports", help="folder for the exports")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    start, data, model = time.time(), load(options.name), fu.load_trained(options.name)
+    start = time.time()
+    data = load(options.name)
+    model = fu.load_trained(options.name)
     chosen = np.random.default_rng(0).permutation(len(data.x_train))[:CALIBRATION]
     try:
         paths = export_all(model, options.name, data.x_train[chosen], options.to / options.name)
@@ -168,12 +169,17 @@ def main():
         print(f"{form:22s} {row}")
     if data.source == "rendered":
         return 0
-    facts = how_made(time.time() - start)
-    facts["versions"] |= versions()
-    facts |= {"test_images": len(data.x_test), "calibration_images": len(chosen), "rounds": options.rounds}
-    facts["formats"] = rows
+    made = how_made(time.time() - start)
+    facts = {
+        **made,
+        "versions": {**made["versions"], **versions()},
+        "test_images": len(data.x_test),
+        "calibration_images": len(chosen),
+        "rounds": options.rounds,
+        "formats": rows,
+    }
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    write_text(RESULTS, json.dumps(known | {options.name: facts}, indent=2) + "\n")
+    write_text(RESULTS, json.dumps({**known, options.name: facts}, indent=2) + "\n")
     return 0
 
 

@@ -7,7 +7,6 @@ timm's weights under timm's names (`weights/<name>`), and `case`, a JSON string 
 """
 
 import json
-import os
 from functools import partial
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from timm.models.swin_transformer import SwinTransformerBlock
 from timm.models.vision_transformer import Attention, Block
 
+from focal_utils.files import whole_file
 from make_reference import FOLDER, VERSIONS, randomise
 
 GLOBAL = {"global": ({"dim": 12, "num_heads": 3}, (5, 4))}
@@ -36,9 +36,8 @@ def write(name, arguments, module, x, run):
     case = {"arguments": arguments, "versions": VERSIONS}
     weights = {key: value for key, value in module.state_dict().items() if "index" not in key and "mask" not in key}
     arrays = {f"weights/{key}": value.numpy() for key, value in weights.items()}
-    temporary = FOLDER / "attention" / f"{name}.tmp.npz"
-    np.savez_compressed(temporary, case=np.array(json.dumps(case)), input=x.numpy(), output=output.numpy(), **arrays)
-    os.replace(temporary, temporary.with_name(f"{name}.npz"))
+    with whole_file(FOLDER / "attention" / f"{name}.npz") as file:
+        np.savez_compressed(file, case=np.array(json.dumps(case)), input=x.numpy(), output=output.numpy(), **arrays)
     print(f"{name}: {len(weights)} tensors, output {tuple(output.shape)}")
 
 
@@ -47,7 +46,8 @@ def main():
     (FOLDER / "attention").mkdir(parents=True, exist_ok=True)
     norm = partial(torch.nn.LayerNorm, eps=1e-5)
     for seed, (name, (arguments, size)) in enumerate((GLOBAL | WINDOWED | BLOCKS).items()):
-        dim, heads = arguments["dim"], arguments["num_heads"]
+        dim = arguments["dim"]
+        heads = arguments["num_heads"]
         x = torch.randn((2, *size, dim), generator=torch.Generator().manual_seed(seed))
         if name in GLOBAL:
             module = randomise(Attention(dim, heads, qkv_bias=True), seed)
@@ -56,7 +56,8 @@ def main():
             module = randomise(Block(dim, heads, qkv_bias=True, norm_layer=norm), seed)
             write(name, arguments, module, x, lambda x, m=module: m(x.flatten(1, 2)).reshape(x.shape))
         else:
-            window, shift = arguments["window"], arguments["window"] // 2 * arguments["shift"]
+            window = arguments["window"]
+            shift = window // 2 if arguments["shift"] else 0
             block = SwinTransformerBlock(dim, size, heads, window_size=window, shift_size=shift, norm_layer=norm)
             whole = name in BLOCKS
             module = randomise(block if whole else block.attn, seed)

@@ -9,7 +9,6 @@ peer's words and in focal_utils'.
 """
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,8 @@ import transformers
 from timm.layers import LayerNorm2d
 from timm.models import focalnet as timm_focalnet
 from transformers.models.focalnet import modeling_focalnet as hf_focalnet
+
+from focal_utils.files import whole_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "reference"
 VERSIONS = f"torch {torch.__version__.split('+')[0]}, timm {timm.__version__}, transformers {transformers.__version__}"
@@ -117,10 +118,12 @@ def renamed(arguments, names):
 
 def hf_config(arguments, **more):
     """transformers' configuration for a module or block (one stage) or a network."""
-    arguments = renamed(arguments, HF) | more
+    arguments = {**renamed(arguments, HF), **more}
     if "dim" in arguments:
-        arguments |= {"embed_dim": arguments.pop("dim"), "depths": [1]}
-        arguments |= {key: [arguments.get(key, least)] for key, least in (("focal_levels", 2), ("focal_windows", 3))}
+        arguments["embed_dim"] = arguments.pop("dim")
+        arguments["depths"] = [1]
+        arguments["focal_levels"] = [arguments.get("focal_levels", 2)]
+        arguments["focal_windows"] = [arguments.get("focal_windows", 3)]
     return transformers.FocalNetConfig(use_layerscale="layerscale_value" in arguments, **arguments)
 
 
@@ -186,23 +189,35 @@ def words_of(config):
     return {name: getattr(config, name) for name in (*HF.values(), *same)}
 
 
-def write(name, peer, kind, arguments, size, seed, make):
+# What builds a case: (peer, kind) → a function (arguments, seed) → the peer's words, the module, what runs it.
+MAKERS = {
+    ("timm", "module"): timm_module,
+    ("timm", "block"): timm_block,
+    ("timm", "network"): timm_network,
+    ("transformers", "module"): transformers_module,
+    ("transformers", "block"): transformers_block,
+    ("transformers", "network"): transformers_network,
+}
+
+
+def write(name, peer, kind, arguments, size, seed):
     """Run one case and write tests/reference/<name>.npz."""
-    words, module, run = make(arguments, seed)
+    words, module, run = MAKERS[peer, kind](arguments, seed)
     channels = arguments.get("dim", 3)
     x = torch.randn((2, *size, channels), generator=torch.Generator().manual_seed(seed + 1000))
     with torch.no_grad():
         result = run(module, x)
-    arrays = dict(zip(("output", "features"), result, strict=True)) if kind == "network" else {"output": result}
-    ours = dict(arguments)
     if kind == "network":
-        ours |= {"input_shape": [*size, channels], "pad_to_stride": peer == "transformers"}
+        arrays = dict(zip(("output", "features"), result, strict=True))
+        ours = {**arguments, "input_shape": [*size, channels], "pad_to_stride": peer == "transformers"}
+    else:
+        arrays = {"output": result}
+        ours = arguments
     case = {"peer": peer, "kind": kind, "peer_arguments": words, "arguments": ours, "seed": seed, "versions": VERSIONS}
     weights = {f"weights/{key}": value for key, value in module.state_dict().items()}
-    arrays = {key: value.numpy() for key, value in ({"input": x} | arrays | weights).items()}
-    temporary = FOLDER / f"{name}.tmp.npz"
-    np.savez_compressed(temporary, case=np.array(json.dumps(case)), **arrays)
-    os.replace(temporary, FOLDER / f"{name}.npz")
+    arrays = {key: value.numpy() for key, value in {"input": x, **arrays, **weights}.items()}
+    with whole_file(FOLDER / f"{name}.npz") as file:
+        np.savez_compressed(file, case=np.array(json.dumps(case)), **arrays)
     output = arrays["output"]
     print(f"{name}: {len(weights)} tensors, output {output.shape}, |output| ≤ {abs(output).max():.3f}")
 
@@ -216,7 +231,7 @@ def main():
             for peer in ("timm", "transformers"):
                 if "patch_size" in arguments and peer == "timm":
                     continue  # timm's stem has patches of 4 pixels only
-                write(f"{peer}_{kind}_{name}", peer, kind, arguments, size, seed, globals()[f"{peer}_{kind}"])
+                write(f"{peer}_{kind}_{name}", peer, kind, arguments, size, seed)
                 seed += 1
 
 

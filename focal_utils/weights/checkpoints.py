@@ -9,6 +9,7 @@ from keras import Model, ops
 
 from focal_utils.errors import check_choice
 from focal_utils.weights.differences import refuse_unless_same
+from focal_utils.weights.fitting import fitted
 from focal_utils.weights.names import FAMILIES, table_of, to_keras, to_peer
 from focal_utils.weights.tensors import open_checkpoint
 
@@ -28,6 +29,8 @@ class LoadReport(NamedTuple):
     untouched: list  # weights of the model that kept their values: its classifier
     taken: str = ""  # which of the checkpoint's dictionaries: "model_ema"
     stripped: str = ""  # what stood before each name: "module."
+    padded: tuple = ()  # names of the kernels that got zeros around them
+    stem: str = ""  # what the stem's kernel went through: "3 bands to 1 by 'mean'"
 
     def __str__(self):
         text = f"{self.tensors} tensors, {self.parameters:,} parameters, named as in {self.family} checkpoints"
@@ -35,12 +38,16 @@ class LoadReport(NamedTuple):
             text += f", from the checkpoint's {self.taken!r}"
         if self.stripped:
             text += f", each behind {self.stripped!r}"
+        if self.stem:
+            text += f"; stem: {self.stem}"
+        if self.padded:
+            text += f"; zeros around {len(self.padded)} kernels"
         for verb, names in (("left out", self.skipped), ("not changed", self.untouched)):
             text += f"; {verb}: {', '.join(names)}" if names else ""
         return text
 
 
-def load_checkpoint(model, source, head=True):
+def load_checkpoint(model, source, head=True, kernels=None, stem=None):
     """Load published FocalNet weights into `model`: all of them, or nothing.
 
     The naming family is found out from the names; so is what stands before them (`module.`, `_orig_mod.`, `backbone.`
@@ -55,6 +62,11 @@ def load_checkpoint(model, source, head=True):
             `.pth.tar` (needs PyTorch, which reads it with `weights_only=True`, so that no code in it can run); or a
             dict, name → array. Of `.safetensors` and of files of PyTorch before 1.6 no checksum is known.
         head: False leaves the model's classifier as it is, for another number of classes.
+        kernels: "pad" puts zeros around kernels that are smaller than the model's, which gives the same network: a
+            classifier's weights (first kernel 3) for dense prediction (9, say). None refuses other kernels.
+        stem: for images of another number of bands than the checkpoint's, grey or five-band ones: "mean" gives every
+            band the mean over the kernel's own, as timm does for grey images, "repeat" goes round, as timm does for
+            more bands; either is scaled by their numbers. None refuses other bands.
 
     Returns:
         A `LoadReport`.
@@ -64,21 +76,23 @@ def load_checkpoint(model, source, head=True):
         FileNotFoundError, IsADirectoryError, PermissionError: no such file, a folder, a file that may not be read.
         ImportError: a file of PyTorch's, and no PyTorch.
         DamagedData: a file that is cut short, damaged, or holds something else than tensors.
-        ValueError: tensors that are missing, that the model has no place for, of another shape, or that are no weights
-            (NaN, infinite, complex, whole numbers, text); the message names the first ones, and the cause where names
-            and shapes tell it. In each case the model is as it was.
+        ValueError: an unknown word for `kernels` or `stem`; tensors that are missing, that the model has no place for,
+            of another shape, or that are no weights (NaN, infinite, complex, whole numbers, text); the message names
+            the first ones, and the cause where names and shapes tell it. In each case the model is as it was.
 
     Example:
         >>> model = fu.focalnet("tiny_srf", classes=3)
         >>> print(fu.load_checkpoint(model, "focalnet_tiny_srf.safetensors", head=False))
+        >>> dense = fu.focalnet("tiny_srf", (None, None, 1), include_top=False, focal_windows=9)
+        >>> print(fu.load_checkpoint(dense, "focalnet_tiny_srf.safetensors", kernels="pad", stem="mean"))
     """
     if not isinstance(model, Model):
         raise TypeError(f"model={model!r} is a {type(model).__name__}: give a FocalNet, such as fu.focalnet(…) builds.")
     tables = {family: table_of(model, family) for family in FAMILIES}
     found = find_weights(open_checkpoint(source), tables, described(source))
     rows = tables[found.family]
-    tensors = found.tensors
-    skipped = found.others
+    tensors, padded, mixed, norms = fitted(found.tensors, rows, kernels, stem)
+    skipped = norms + found.others
     if not head or not any(is_head(row.theirs) for row in rows):
         rows = [row for row in rows if not is_head(row.theirs)]
         skipped = [name for name in tensors if is_head(name)] + skipped
@@ -93,7 +107,17 @@ def load_checkpoint(model, source, head=True):
     put_in_place([row.variable for row in rows], values)
     loaded = {row.ours for row in rows}
     untouched = sorted(row.ours for row in tables[found.family] if row.ours not in loaded)
-    return LoadReport(found.family, len(rows), parameters, skipped, untouched, found.taken, found.stripped)
+    return LoadReport(
+        family=found.family,
+        tensors=len(rows),
+        parameters=parameters,
+        skipped=skipped,
+        untouched=untouched,
+        taken=found.taken,
+        stripped=found.stripped,
+        padded=tuple(padded),
+        stem=mixed,
+    )
 
 
 def peer_weights(model, family):

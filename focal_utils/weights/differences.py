@@ -9,6 +9,8 @@ BLOCK = re.compile(r"(?:layers|stages)\.(\d+)\.(?:blocks|layers)\.(\d+)\.")
 
 LEVEL = re.compile(BLOCK.pattern + r"modulation\.focal_layers\.(\d+)\.0\.weight")
 
+PAD = '; load_checkpoint(…, kernels="pad") puts zeros around smaller ones, which gives the same network'
+
 SHOWN = 3  # differences of each kind that a message names
 
 
@@ -72,6 +74,12 @@ def in_order(numbered):
     return tuple(numbered[number] for number in sorted(numbered))
 
 
+def can_pad(there, here):
+    """Whether no kernel of a checkpoint is larger than the model's."""
+    pairs = zip(sum(there.kernels, ()), sum(here.kernels, ()), strict=True)
+    return all(None not in pair and pair[0] <= pair[1] for pair in pairs)
+
+
 def causes(there, here):
     """Why a checkpoint and a model differ: a list of sentences, empty where their `Facts` do not tell."""
     if there.attention:
@@ -95,14 +103,17 @@ def causes(there, here):
     elif levels[0] == levels[1] and there.kernels != here.kernels:
         found.append(
             f"other kernels, {there.kernels} there, {here.kernels} here: focal_window is 5 in large_fl3 and "
-            "xlarge_fl3, 3 elsewhere in image classification"
+            "xlarge_fl3, 3 elsewhere in image classification" + (PAD if can_pad(there, here) else "")
         )
     if differ("stem_kernel") and (there.stem_kernel % 2 or here.stem_kernel % 2):
         found.append("patch embeddings that overlap on one side only: use_conv_embed belongs to the large variants")
     elif differ("stem_kernel"):
         found.append(f"another patch_size: {there.stem_kernel} there, {here.stem_kernel} here")
     if differ("channels"):
-        found.append(f"images of another number of channels: {there.channels} there, {here.channels} here")
+        found.append(
+            f"images of another number of channels: {there.channels} there, {here.channels} here; "
+            'load_checkpoint(…, stem="mean") or "repeat" fits the stem to them'
+        )
     if differ("mlp_ratio"):
         found.append(f"another mlp_ratio: {there.mlp_ratio:g} there, {here.mlp_ratio:g} here")
     if differ("layer_scale"):

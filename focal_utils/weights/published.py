@@ -61,7 +61,7 @@ def imagenet_weights(repository):
     return path
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class Stay(urllib.request.HTTPRedirectHandler):
     """The hub's own answer has the headers; the storage that it sends on to has not."""
 
     def redirect_request(self, *_):
@@ -78,7 +78,7 @@ def announced(url):
         raise ConnectionError("FOCAL_OFFLINE is set")
     request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "focal_utils"})
     try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT) as response:
+        with urllib.request.build_opener(Stay).open(request, timeout=TIMEOUT) as response:
             headers = response.headers
     except urllib.error.HTTPError as error:
         if not 300 <= error.code < 400:

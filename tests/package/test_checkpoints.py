@@ -526,3 +526,86 @@ def test_a_tiny_checkpoint_takes_two_seconds_and_twice_its_size(tmp_path):
     seconds, extra = json.loads(done.stdout.splitlines()[-1])
     assert seconds < 2
     assert extra < 2.5 * path.stat().st_size
+
+
+def maps_of(model, images):
+    return [keras.ops.convert_to_numpy(one) for one in fu.feature_maps(model, norm=True)(images)]
+
+
+def randomised(**more):
+    model = small(**more)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, weight.shape) for weight in model.weights])
+    return model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("there, here", [(3, 9), (3, 5), (5, 11), ((3, 5), (3, 9))])
+def test_smaller_kernels_fit_larger_ones_exactly(there, here, family):
+    model = randomised(focal_windows=there)
+    other = small(focal_windows=here, include_top=False)
+    source = fu.peer_weights(model, family)
+    refused(other, source, ValueError, 'kernels="pad"')
+    report = fu.load_checkpoint(other, source, kernels="pad")
+    levels = 2 * (3 if here != (3, 9) else 2)  # two levels in each of three blocks, or of the two that differ
+    assert len(report.padded) == levels and f"zeros around {levels} kernels" in str(report)
+    images = np.random.default_rng(1).uniform(size=(2, 32, 32, 3)).astype("float32")
+    for one, same_one in zip(maps_of(model, images), maps_of(other, images), strict=True):
+        assert np.abs(one - same_one).max() <= 1e-5 * np.abs(one).max()
+
+
+def test_larger_kernels_do_not_fit_smaller_ones():
+    for word in (None, "pad"):
+        refused(small(), fu.peer_weights(small(focal_windows=9), "timm"), ValueError, "other kernels", kernels=word)
+    refused(small(), fu.peer_weights(small(focal_windows=4), "timm"), ValueError, "(4, 6)", kernels="pad")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("bands", "how"), [(1, "mean"), (5, "mean"), (1, "repeat"), (5, "repeat"), (6, "repeat")])
+def test_a_stem_for_other_bands(bands, how, family):
+    model = randomised()
+    other = fu.FocalNet((32, 32, bands), embed_dim=8, depths=(1, 2), focal_levels=2, classes=5)
+    source = fu.peer_weights(model, family)
+    refused(other, source, ValueError, "3 there", 'stem="mean"')
+    report = fu.load_checkpoint(other, source, stem=how)
+    assert report.stem == f"3 bands to {bands} by {how!r}" and report.stem in str(report)
+    grey = np.random.default_rng(1).uniform(size=(2, 32, 32, 1)).astype("float32")
+    if (bands, how) == (6, "repeat"):
+        images = np.random.default_rng(2).uniform(size=(2, 32, 32, 3)).astype("float32")
+        expected, got = model(images), other(np.concatenate([images, images], axis=-1))
+    elif how == "mean":
+        expected, got = model(np.repeat(grey, 3, axis=-1)), other(np.repeat(grey, bands, axis=-1))
+    else:
+        kernel = keras.ops.convert_to_numpy(model.get_layer("stem").proj.kernel)
+        expected = kernel[:, :, np.arange(bands) % 3] * np.float32(3 / bands)
+        got = other.get_layer("stem").proj.kernel
+    expected, got = keras.ops.convert_to_numpy(expected), keras.ops.convert_to_numpy(got)
+    assert np.abs(expected - got).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_dense_prediction_checkpoints_have_a_norm_for_each_map():
+    model, other = randomised(include_top=False), small(include_top=False, focal_windows=9)
+    weights = fu.peer_weights(model, "official")
+    source = {name.replace("norm.", "norm1.") if name.startswith("norm.") else name: v for name, v in weights.items()}
+    source |= {"norm0.weight": np.ones(8, "float32"), "norm0.bias": np.zeros(8, "float32")}
+    source = behind("backbone.")(source) | {"decode_head.conv.weight": np.ones(3, "float32")}
+    report = fu.load_checkpoint(other, source, kernels="pad")
+    assert report.skipped == ["norm0.weight", "norm0.bias", "decode_head.conv.weight"]
+    assert same(model.get_layer("norm").get_weights(), other.get_layer("norm").get_weights())
+    del source["backbone.norm1.weight"], source["backbone.norm1.bias"]
+    refused(other, source, ValueError, "norm.weight has shape (8,)", kernels="pad")
+
+
+@pytest.mark.parametrize("options", [{"kernels": "clip"}, {"kernels": True}, {"stem": "sum"}, {"stem": 3}])
+def test_unknown_words_for_kernels_and_stem_are_refused(options):
+    refused(small(), fu.peer_weights(small(), "timm"), ValueError, "is not known: choose one of None", **options)
+
+
+def test_what_is_fitted_is_still_all_or_nothing():
+    source = fu.peer_weights(randomised(), "timm")
+    larger = small(focal_windows=9)
+    for name, value in (("stem.proj.weight", np.full((8, 3, 4, 4), "a")), ("norm.weight", np.full(16, np.nan))):
+        refused(larger, source | {name: value}, ValueError, name, kernels="pad", stem="mean")
+    level = "layers.0.blocks.0.modulation.focal_layers.0.0.weight"
+    refused(larger, source | {level: np.ones((8, 1, 3, 5), "float32")}, ValueError, level, kernels="pad")
+    refused(larger, source | {level: np.full((8, 1, 3, 3), np.nan)}, ValueError, level, kernels="pad")

@@ -19,10 +19,7 @@ PACKAGE = ROOT / "focal_utils"
 NOT_YET = (
     "focal_utils/data",
     "tools/evaluate.py",
-    "tools/export.py",
     "tools/kill_runs.py",
-    "tools/make_attention_reference.py",
-    "tools/make_reference.py",
     "tools/measure_leak.py",
     "tools/measure_speedups.py",
     "tools/measure_transfer.py",
