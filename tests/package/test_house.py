@@ -37,8 +37,6 @@ UNDERSCORES_NOT_YET = (
     "focal_utils/exercises/nb05.py",
     "focal_utils/tracing/edits.py",
     "focal_utils/tracing/probing.py",
-    "focal_utils/weights/exports.py",
-    "focal_utils/weights/published.py",
 )
 
 # Two names that are one thing, so that one line may set both; other words may stand around them, as in `cut_height`.
