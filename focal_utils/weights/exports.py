@@ -54,6 +54,8 @@ def export_model(model, path, quantize=None, images=None):
     path = Path(path)
     check_request(model, path)
     options = quantization(model, path, quantize, images)
+    if path.suffix == ".onnx":
+        check_packages()
     trial = Trial(model, images)
     with in_float32(model, path.suffix):
         expected = trial.answer()
@@ -95,8 +97,12 @@ def check_request(model, path):
             f"LiteRT computes in float32, and {model.name} has weights in {', '.join(sorted(others))}: build the same "
             'model with dtype="float32", give it these weights by set_weights(model.get_weights()), and export that.'
         )
+
+
+def check_packages():
+    """Raise ModuleNotFoundError unless what writes ONNX is installed."""
     missing = " ".join(package for package in ONNX_PACKAGES if not find_spec(package))
-    if path.suffix == ".onnx" and missing:
+    if missing:
         raise ModuleNotFoundError(f"An export to ONNX needs more than Keras: pip install {missing}")
 
 
