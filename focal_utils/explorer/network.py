@@ -2,8 +2,8 @@
 
 The file holds eight letters, the length of a header (4 bytes), the header as JSON, and the weights one after the other.
 `page/weightsfile.js` reads it, and `page/network.js` runs it: a network of 671,420 weights is 1.4 MB, needs no runtime
-and lets its gates be changed on the way. What ONNX Runtime and LiteRT would weigh and take instead is measured by
-`tools/compare_runtimes.py` (data/results/runtimes.json).
+(ONNX Runtime's and LiteRT's WebAssembly files are several times as large as the network) and lets its gates be changed
+on the way.
 """
 
 import json

@@ -82,6 +82,7 @@ TESTED_BY = {
     "test_models.py": ("models.focalnet",),
     "test_network.py": ("explorer.bundle",),
     "test_backup.py": ("training.facts",),
+    "test_page.py": ("explorer.bundle", "explorer.network", "explorer.shown"),
     "test_telling.py": ("explorer.shown",),
     "test_training.py": ("training.optimizers",),
     "test_training_checks.py": ("training.batches",),
