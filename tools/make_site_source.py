@@ -1,5 +1,7 @@
-"""Lay out what the site is built from, in build/site-source: README.md as the front page, the notebooks as they are
-committed, the data's cards, and the explorers as pages that need no kernel.
+"""Lay out what the site is built from, in build/site-source.
+
+A front page of its own with the explorer, the notebooks as they are committed, made ready to be read, README.md, the
+data's cards, and a page for each subject of the package.
 
     python tools/make_site_source.py
 
@@ -11,28 +13,41 @@ import os
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import nbformat
+import numpy as np
 
+from parts.api_pages import pages as api_pages
 from parts.files import ROOT, notebooks
-from write_links import BADGE, colab_link, repository_address
+from parts.front import EXPLORER, network, write_front
+from parts.reading import WIDGET, prepare
+from write_links import BADGE, colab_link, is_placeholder, repository_address
 
 SOURCE = ROOT / "build" / "site-source"
 PAGES = ("README.md", "data/README.md", "data/photos/CREDITS.md")
-WIDGET = "application/vnd.jupyter.widget-view+json"
 CODE = r"```.*?```|`[^`\n]*`"  # in which nothing is a link
 LINK = re.compile(CODE + r"|(?P<head>!?\[[^\]]*\]\()(?P<path>[^)\s:#]+)(?P<anchor>#[^)\s]*)?\)", re.DOTALL)
-CONTENTS = """
-```{toctree}
-:hidden:
-:titlesonly:
-:glob:
+# The groups of the menu: a heading, and the pages below it.
+GROUPS = {
+    "Build it": [f"notebooks/{number:02d}_*" for number in range(6)],
+    "Train it, look inside": ["notebooks/06_*", "notebooks/07_*", "explorer_page"],
+    "Measure it": ["notebooks/08_*", "notebooks/09_*"],
+    "Use it": ["notebooks/1*"],
+    "Look it up": ["Install, results, speed <readme>", "api/index", "data/README", "data/photos/CREDITS"],
+}
+CONTENTS = """# All pages
 
-notebooks/*
-data/README
-data/photos/CREDITS
-```
+The <a href="index.html">front page</a> has the explorer. Here is everything that there is to read.
+"""
+EXPLORER_PAGE = """# The gate explorer
+
+<iframe class="explorer" src="{page}" title="The gate explorer: answers to mouse, finger and keyboard"></iframe>
+
+A trained network in your browser: point at a pixel of the picture and see its gates, what each level of context sees
+from there, and how the numbers are made from each other. Switch a level off, freeze or scale it, and see whether the
+network changes its mind. Try a picture of your own: it stays on your machine. Notebook 07 asks what the maps mean.
 """
 FRAME = (
     '<iframe class="explorer" src="../{page}" title="The gate explorer: answers to mouse, finger and keyboard" '
@@ -64,23 +79,31 @@ def linked(text, page, address, root=ROOT):
 
 
 def site_notebook(notebook, name, address):
-    """Make a notebook ready for the site, in place: links, the badge as words, the set-up cell folded, no widgets.
+    """Make a notebook ready for the site, in place: links, the badge as words, folds, captions, no widgets.
 
     Returns a dict: the page that stands in for a widget → the source of the cell that shows the widget.
     """
     explorers = {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text = BADGE.sub(f"[Open in Colab]({colab_link(address, name)})", cell.source)
-            cell.source = linked(text, f"notebooks/{name}", address)
-        if "setup" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("hide-input")
+            badge = "" if is_placeholder(address) else f"[Open in Colab]({colab_link(address, name)})"
+            cell.source = linked(BADGE.sub(badge, cell.source), f"notebooks/{name}", address)
         for output in cell.get("outputs", []):
             if output.get("data", {}).pop(WIDGET, None):
                 page = f"explorer_{Path(name).stem}_{len(explorers)}.html"
                 output.data["text/html"] = FRAME.format(page=page)
                 explorers[page] = cell.source
+    prepare(notebook.cells)
     return explorers
+
+
+def menu():
+    """The tables of contents that make the menu, one for each group."""
+    blocks = []
+    for caption, pages in GROUPS.items():
+        options = [":titlesonly:", ":glob:", f":caption: {caption}"]
+        blocks.append("\n".join(["```{toctree}", *options, "", *pages, "```"]))
+    return "\n\n".join(blocks) + "\n"
 
 
 def write_explorers(explorers, folder):
@@ -94,6 +117,20 @@ def write_explorers(explorers, folder):
         explorer.to_html(folder / page)
 
 
+def write_live(series, folder, address):
+    """Write what runs in the page, and the pages of the package: the front page, the explorer in one file, the API."""
+    import focal_utils as fu
+
+    signs = fu.telling_signs()
+    trained = fu.load_trained("gtsrb")
+    fu.GateExplorer(trained, signs).to_html(folder / EXPLORER)
+    still = np.concatenate([np.kron(sign, np.ones((5, 5, 1), "uint8")) for sign in list(signs.values())[:6]], axis=1)
+    write_front(series, folder, [partial(network, "signs", "Traffic signs", trained, signs)], still, address)
+    (SOURCE / "api").mkdir()
+    for name, text in api_pages(fu).items():
+        (SOURCE / "api" / name).write_text(text, "utf-8")
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(arguments)
@@ -101,19 +138,23 @@ def main(arguments=None):
     for folder in ("notebooks", "data/photos", "data/results", "_extra"):
         (SOURCE / folder).mkdir(parents=True)
     address = repository_address()
-    explorers = {}
     for page in PAGES:
         (SOURCE / page).write_text(linked((ROOT / page).read_text("utf-8"), page, address), "utf-8")
-    front = (SOURCE / "README.md").rename(SOURCE / "index.md")
-    front.write_text(front.read_text("utf-8") + CONTENTS, "utf-8")
+    (SOURCE / "README.md").rename(SOURCE / "readme.md")
+    (SOURCE / "contents.md").write_text(CONTENTS + "\n" + menu(), "utf-8")
+    (SOURCE / "explorer_page.md").write_text(EXPLORER_PAGE.format(page=EXPLORER), "utf-8")
     for picture in (ROOT / "data" / "results").glob("*.png"):
         shutil.copy(picture, SOURCE / "data" / "results")
+    explorers = {}
+    series = {}
     for path in notebooks():
         notebook = nbformat.read(path, as_version=4)
         explorers.update(site_notebook(notebook, path.name, address))
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
+        series[path.stem] = notebook
     write_explorers(explorers, SOURCE / "_extra")
-    print(f"{SOURCE.relative_to(ROOT)}: {len(PAGES)} pages, {len(notebooks())} notebooks, {len(explorers)} explorers")
+    write_live(series, SOURCE / "_extra", address)
+    print(f"{SOURCE.relative_to(ROOT)}: {len(PAGES)} pages, {len(series)} notebooks, {len(explorers) + 1} explorers")
 
 
 if __name__ == "__main__":

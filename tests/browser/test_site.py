@@ -14,7 +14,8 @@ from tests.browser.pages import choice, gates_shown, milliseconds, picture, poin
 SITE = ROOT / "build" / "site"
 WIDTHS = (390, 1280)
 SERIES = [f"notebooks/{path.stem}.html" for path in notebooks()]
-PAGES = ["index.html", *SERIES, "data/README.html", "data/photos/CREDITS.html", "search.html"]
+LOOKED_UP = ["readme.html", "api/index.html", "api/layers.html", "data/README.html", "data/photos/CREDITS.html"]
+PAGES = ["contents.html", *SERIES, "explorer_page.html", *LOOKED_UP, "search.html"]
 
 pytestmark = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site: `make test-site` builds it first")
 
@@ -84,11 +85,12 @@ def test_page_fits_and_is_complete(visit, path, width):
 
 
 def test_next_and_previous_go_through_the_series(visit):
-    page = visit("index.html")
-    for path in SERIES:
+    series = [*SERIES[:8], "explorer_page.html", *SERIES[8:]]
+    page = visit("contents.html")
+    for path in series:
         page.locator("a.next-page").click()
         page.wait_for_url(f"**/{path}")
-    for path in [*SERIES[-2::-1], "index.html"]:
+    for path in [*series[-2::-1], "contents.html"]:
         page.locator("a.prev-page").click()
         page.wait_for_url(f"**/{path}")
 
@@ -102,14 +104,24 @@ def test_contents_name_every_notebook_and_every_section(visit):
     assert len(shown) > 5 and {name.removesuffix("¶").strip() for name in sections} <= {*shown}
 
 
-def test_search_finds_gates(visit):
-    page = visit("index.html")
-    page.locator(".sidebar-search").fill("gates")
+@pytest.mark.parametrize(
+    "word, page_found",
+    [
+        ("gates", "02_gated_aggregation"),
+        ("explorer", "explorer_page"),
+        ("memory", "08_focal_vs_self_attention"),
+        ("install", "readme"),
+        ("FocalModulation", "api/layers"),
+    ],
+)
+def test_search_finds(visit, word, page_found):
+    page = visit("contents.html")
+    page.locator(".sidebar-search").fill(word)
     page.keyboard.press("Enter")
     found = page.locator("#search-results li a")
     found.first.wait_for()
     page.get_by_text("Search finished").wait_for()
-    assert any("02_gated_aggregation" in link for link in found.evaluate_all("(all) => all.map((one) => one.href)"))
+    assert any(page_found in link for link in found.evaluate_all("(all) => all.map((one) => one.href)"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -129,6 +141,34 @@ def test_theme_is_toggled_and_kept(visit, width):
         toggle.click()
     page.reload()
     assert page.locator("body").get_attribute("data-theme") == "dark"
+
+
+def test_the_answer_of_a_predict_waits_for_a_click(visit):
+    page = visit(SERIES[1])
+    answer = page.locator("details.hide", has=page.get_by_text("Made your guess? Show the answer")).first
+    said = answer.locator(".output, pre").first
+    assert not said.is_visible()
+    answer.locator("summary").click()
+    assert said.is_visible()
+
+
+def test_no_page_says_that_an_exercise_is_not_solved(visit):
+    for path in SERIES:
+        assert "not solved yet" not in (SITE / path).read_text("utf-8"), path
+
+
+def test_figures_have_captions(visit):
+    page = visit(SERIES[1])
+    assert page.locator("figure figcaption").count() >= 3
+    assert page.locator(".cell_output img").count() == page.locator("figure img").count()
+
+
+def test_the_package_has_a_page_for_each_public_name(visit):
+    import focal_utils as fu
+
+    for subject, names in fu.PUBLIC.items():
+        text = (SITE / "api" / f"{subject}.html").read_text("utf-8")
+        assert [name for name in names if f"<h2>{name}<" not in text] == [], subject
 
 
 def test_hints_and_solutions_unfold(visit):

@@ -5,7 +5,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from check_site import problems, read_pages
 from make_site_source import PAGES, WIDGET, linked, site_notebook
+from parts.api_pages import described
 from parts.files import ROOT
+from parts.reading import captioned, prepare
 from write_links import badge
 
 ADDRESS = "https://github.com/someone/focal-modulation"
@@ -80,3 +82,69 @@ def test_what_is_wrong_with_a_page_is_found(tmp_path, wrong, expected):
     (tmp_path / "b.html").write_text('<a id="end" href="a.html#top">back</a>')
     (tmp_path / "a.svg").write_text("<svg/>")
     assert problems(read_pages(tmp_path)) == ([expected] if expected else [])
+
+
+def cell(kind, source, text="", **metadata):
+    """A cell of a notebook; a code cell prints `text`."""
+    made = new_markdown_cell(source) if kind == "markdown" else new_code_cell(source)
+    if text:
+        made.outputs = [new_output("stream", text=text)]
+    made.metadata.update(metadata)
+    return made
+
+
+def test_an_answer_waits_for_a_click_and_what_follows_does_not():
+    cells = [
+        cell("markdown", "**Predict.** How wide?"),
+        cell("code", "guess = 3  # ← your guess"),
+        cell("code", "print(7)", "7\n"),
+        cell("markdown", "Seven."),
+        cell("code", "print(8)", "8\n"),
+    ]
+    prepare(cells)
+    assert "hide-output" in cells[2].metadata.tags
+    assert "tags" not in cells[4].metadata and "tags" not in cells[1].metadata
+
+
+def test_a_text_between_guess_and_answer_reveals_nothing():
+    cells = [
+        cell("markdown", "**Predict.** How wide?"),
+        cell("code", "guess = 3  # ← your guess"),
+        cell("markdown", "The next cell measures it."),
+        cell("code", "print(7)", "7\n"),
+    ]
+    prepare(cells)
+    assert "hide-output" in cells[3].metadata.tags
+
+
+def test_an_exercise_that_nobody_has_begun_says_nothing():
+    cells = [cell("code", 'fu.check("2.1", mine)', "2.1   not solved yet: put your answer in place of the dots.\n")]
+    prepare(cells)
+    assert cells[0].outputs == []
+
+
+def test_a_figure_has_the_caption_that_its_alternative_text_is():
+    assert captioned('<img alt="A &lt;b&gt; sign" src="data:,">') == (
+        '<figure><img alt="A &lt;b&gt; sign" src="data:,"><figcaption>A &lt;b&gt; sign</figcaption></figure>'
+    )
+
+
+def test_a_docstring_becomes_a_page():
+    def scale(x, by=2):
+        """x times a number, (B, C) → (B, C).
+
+        Args:
+            x: (B, C). by: the number,
+                a float.
+
+        Raises:
+            ValueError: no number.
+
+        Example:
+            >>> scale(1)
+        """
+
+    text = described("scale", scale)
+    assert text.startswith("## scale") and "fu.scale(x, by=2)" in text
+    assert "- `x`: (B, C). by: the number, a float." in text and "- `ValueError`: no number." in text
+    assert ">>> scale(1)" in text

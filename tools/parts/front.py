@@ -1,0 +1,100 @@
+"""The front page of the site: the explorer, one line of results, and a card for each notebook."""
+
+import base64
+import html
+import json
+import re
+import shutil
+
+from parts.files import ROOT
+
+SITE = ROOT / "tools" / "site"
+PAGE = ROOT / "focal_utils" / "explorer" / "page"
+EXPLORER = "explorer.html"  # the explorer in one file
+DESCRIPTION = (
+    "Learn focal modulation by building it: notebooks in Keras, and a FocalNet that runs in this page. "
+    "Point at a pixel, see how far it looks, switch a level off."
+)
+TITLE = re.compile(r"\A# (?:(?P<number>\d+) · )?(?P<title>.+)\n\n\*(?P<question>[^*]+)\*")
+PICTURE = re.compile(r"data:image/png;base64,([\w+/=]+)")
+
+
+def first_picture(notebook):
+    """The bytes of a notebook's first figure, or None."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            match = PICTURE.search(output.get("data", {}).get("text/html", ""))
+            if match:
+                return base64.b64decode(match[1])
+    return None
+
+
+def card(name, notebook, folder):
+    """The card of one notebook; its thumbnail goes into `folder`."""
+    title = TITLE.match(notebook.cells[0].source)
+    picture = first_picture(notebook)
+    image = ""
+    if picture:
+        (folder / f"{name}.png").write_bytes(picture)
+        image = f'<img src="front/{name}.png" alt="" loading="lazy">'
+    number = f"{title['number']} · " if title["number"] else ""
+    return (
+        f'<li><a class="card" href="notebooks/{name}.html">{image}<div><b>{number}{html.escape(title["title"])}</b>'
+        f"<span>{html.escape(title['question'])}</span></div></a></li>"
+    )
+
+
+def result(facts, weight):
+    """One line of results: what the network on the page is worth."""
+    return (
+        f"It reads <b>{100 * facts['test_accuracy']:.2f} %</b> of {facts['test_images']:,} real traffic signs that it "
+        f"never saw, with {facts['parameters']:,} parameters: {weight / 1e6:.1f} MB in this page."
+    )
+
+
+def network(id, title, model, pictures, folder, credit=""):
+    """A network for the page, its file and its pictures written into `folder`: what `mount` takes."""
+    from PIL import Image
+
+    from focal_utils.explorer.network import network_bytes
+
+    (folder / f"{id}.focal").write_bytes(network_bytes(model, list(model.class_names), "float16"))
+    listed = []
+    for number, (name, picture) in enumerate(pictures.items()):
+        file = f"{id}_{number}.png"
+        Image.fromarray(picture).save(folder / file)
+        listed.append({"name": name, "address": f"front/{file}", "notes": []})
+    return {"id": id, "title": title, "file": f"front/{id}.focal", "pictures": listed, "credit": credit}
+
+
+def write_front(notebooks, target, networks, still, address):
+    """Write the front page, and what it loads, into the folder `target`.
+
+    Args:
+        notebooks: name → notebook, in order. networks: functions of a folder, each of which gives one for `mount`.
+        still: a picture (H, W, 3) uint8 of what is to be seen, for browsers that cannot. address: of the repository.
+    """
+    from PIL import Image
+
+    folder = target / "front"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in [*PAGE.glob("*.js"), *PAGE.glob("*.css"), SITE / "front.css"]:
+        shutil.copy(file, folder)
+    Image.fromarray(still).save(folder / "still.png")
+    shown = [make(folder) for make in networks]
+    facts = json.loads((ROOT / "data" / "results" / "gtsrb.json").read_text())
+    weight = (folder / f"{shown[0]['id']}.focal").stat().st_size
+    marks = {
+        "DESCRIPTION": html.escape(DESCRIPTION),
+        "CARD": "front/still.png",
+        "STILL_WIDTH": str(still.shape[1]),
+        "STILL_HEIGHT": str(still.shape[0]),
+        "STILL_ALT": "A traffic sign, and beside it how much of each level of context every pixel takes.",
+        "EXPLORER": EXPLORER,
+        "RESULT": result(facts, weight),
+        "CARDS": "\n".join(card(name, notebook, folder) for name, notebook in notebooks.items()),
+        "NETWORKS": json.dumps({"networks": shown, "address": True, "tour": True}).replace("<", "\\u003c"),
+    }
+    page = (SITE / "front.html").read_text("utf-8")
+    text = re.sub(r"/\*([A-Z_]+)\*/", lambda match: marks[match[1]], page)
+    (target / "index.html").write_text(text, "utf-8")

@@ -1,0 +1,75 @@
+"""A committed notebook as a page to read: answers wait for a click, wiring is folded, figures have captions."""
+
+import html
+import re
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PREDICT = "**Predict"
+IMAGE = re.compile(r'<img alt="(?P<alt>[^"]*)"[^>]*>')
+UNSOLVED = "not solved yet"
+PLOTTING = re.compile(r"\bfu\.show\(|\bFigure\(|fu\.figures\.")
+CHECKING = ("assert ", "print(")
+SHORT = 3  # lines of code that may stand beside their figure
+
+
+def fold(cell, what, prompt):
+    """Fold the input or the output of a cell under a sentence."""
+    cell.metadata.setdefault("tags", []).append(f"hide-{what}")
+    cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": "Fold it again"}
+
+
+def answers(cells):
+    """The code cells that answer a Predict: those behind the guess, up to the text that comes after them."""
+    waiting = ""
+    found = []
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            if PREDICT in cell.source:
+                waiting = "guess"
+            elif waiting == "answered":
+                waiting = ""
+        elif waiting == "guess":
+            waiting = "answer"
+        elif waiting and cell.get("outputs"):
+            waiting = "answered"
+            found.append(cell)
+    return found
+
+
+def has_picture(cell):
+    return any("<img" in output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
+
+
+def captioned(text):
+    """The HTML of a figure with its alternative text as a caption that is seen."""
+    return IMAGE.sub(
+        lambda match: f"<figure>{match[0]}<figcaption>{html.escape(html.unescape(match['alt']))}</figcaption></figure>",
+        text,
+    )
+
+
+def solved(outputs):
+    """The outputs without what an exercise says to somebody who has not begun it: on a page nobody can."""
+    return [output for output in outputs if UNSOLVED not in "".join(output.get("text", ""))]
+
+
+def prepare(cells):
+    """Make the cells of a notebook ready to be read, in place."""
+    revealed = answers(cells)
+    for cell in cells:
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = solved(cell.outputs)
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        if "setup" in cell.metadata.get("tags", []):
+            cell.outputs = []
+            fold(cell, "input", "Show the set-up cell")
+        elif any(cell is one for one in revealed):
+            fold(cell, "output", "Made your guess? Show the answer")
+        elif has_picture(cell) and PLOTTING.search(cell.source) and len(lines) > SHORT:
+            fold(cell, "input", "Show the code of this figure")
+        elif lines and lines[0].startswith("assert ") and all(line.startswith(CHECKING) for line in lines):
+            fold(cell, "input", "Show this check")
+        for output in cell.outputs:
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = captioned(output.data["text/html"])
