@@ -84,7 +84,7 @@ site: env-dev  ## the notebooks as a web site in build/site, which needs no netw
 	@echo "build/site/index.html is ready."
 
 test-site: site  ## every page of the site in a real Chromium: phone and desk, links, pictures, search, dark theme
-	$(RUN) -m pytest tests/browser/test_site.py -rs -s $(ARGS)
+	$(RUN) -m pytest tests/browser/test_site.py tests/browser/test_front.py -rs -s $(ARGS)
 
 format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff check --fix .
