@@ -41,6 +41,7 @@ CONTENTS = """# All pages
 
 The <a href="index.html">front page</a> has the explorer. Here is everything that there is to read.
 """
+CELLS_CREDIT = "Acevedo et al. 2020, doi 10.17632/snkd93bnjr.1, CC BY 4.0"
 EXPLORER_PAGE = """# The gate explorer
 
 <iframe class="explorer" src="{page}" title="The gate explorer: answers to mouse, finger and keyboard"></iframe>
@@ -123,9 +124,14 @@ def write_live(series, folder, address):
 
     signs = fu.telling_signs()
     trained = fu.load_trained("gtsrb")
+    cells = fu.load_trained("bloodcells")
     fu.GateExplorer(trained, signs).to_html(folder / EXPLORER)
     still = np.concatenate([np.kron(sign, np.ones((5, 5, 1), "uint8")) for sign in list(signs.values())[:6]], axis=1)
-    write_front(series, folder, [partial(network, "signs", "Traffic signs", trained, signs)], still, address)
+    networks = [
+        partial(network, "signs", "Traffic signs", trained, signs),
+        partial(network, "cells", "Blood cells", cells, fu.telling_cells(), credit=CELLS_CREDIT),
+    ]
+    write_front(series, folder, networks, still, address)
     (SOURCE / "api").mkdir()
     for name, text in api_pages(fu).items():
         (SOURCE / "api" / name).write_text(text, "utf-8")
