@@ -152,6 +152,39 @@ def weights_card(name, facts, runs, tried):
     return "\n".join([f"| {name}.keras | |", "| --- | --- |", *(f"| {row} | {text} |" for row, text in rows.items())])
 
 
+def segmenter_card(name, facts):
+    """The card of the shipped segmenter of nuclei for data/README.md."""
+    test = facts["test"]
+    pictures = facts["pictures"]
+    versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
+    low, high = test["dice_interval"]
+    least, most = test["average_precision_50_interval"]
+    kinds = "; ".join(
+        f"{kind} ({row['pictures']}): Dice {row['dice']:.3f}, AP {row['average_precision_50']:.3f}"
+        for kind, row in test["by_kind"].items()
+    )
+    validation = facts["validation"]
+    rows = {
+        "what": f"a FocalNet with a light decoder, {facts['parameters']:,} parameters, for pictures (H, W, 3), 0…255: "
+        "logits (H, W, 2), in a nucleus or not, and how deep",
+        "trained on": f"{pictures['train']} training pictures of BBBC038v1 ({facts['data']}); "
+        f"{pictures['validation']} of other origins chose how deep a middle is",
+        "recipe": f"`python tools/train.py {name}`: {facts['epochs']} epochs, seed {facts['seed']}, "
+        f"{facts['seconds'] / 60:.0f} minutes beside other work; log in results/{name}_log.csv",
+        "machine": f"{facts['machine']}; {versions}; {facts['date']}, after commit {facts['commit']}",
+        "validation": f"Dice {validation['dice']:.3f}, AP at 0.5 {validation['average_precision_50']:.3f}",
+        "test": f"Dice {test['dice']:.3f} (95 % interval {low:.3f} to {high:.3f}), AP at 0.5 "
+        f"{test['average_precision_50']:.3f} ({least:.3f} to {most:.3f}), mean AP "
+        f"{test['average_precision_mean']:.3f}; {pictures['test']} pictures, `{facts['test_command']}`; "
+        f"each in results/{name}_test.npz",
+        "test, by kind": kinds,
+        "licence": "MIT, as the code; trained on pictures under CC0",
+        "limits": "nuclei under the microscopes of one collection; a picture counts as one unit of the intervals, "
+        "though tiles of one origin are alike; not for clinical use",
+    }
+    return "\n".join([f"| {name}.keras | |", "| --- | --- |", *(f"| {row} | {text} |" for row, text in rows.items())])
+
+
 def weights_cards(results):
     """The cards of all shipped networks that have been tested."""
 
@@ -165,6 +198,9 @@ def weights_cards(results):
         for name, facts in found.items()
         if facts
     ]
+    nuclei = read("nuclei.json")
+    if nuclei and "test" in nuclei:
+        cards.append(segmenter_card("nuclei", nuclei))
     return "\n\n".join(cards)
 
 

@@ -7,9 +7,11 @@ import pytest
 
 import focal_utils as fu
 from parts.recipes import RECIPES
+from parts.segmenters import SEGMENTERS, figures
 
 WEIGHTS, RESULTS = fu.data_folder() / "weights", fu.data_folder() / "results"
-NAMES = fu.load_trained()
+SHIPPED = fu.load_trained()
+NAMES = [name for name in SHIPPED if name in RECIPES]
 
 
 def recorded(name):
@@ -20,6 +22,7 @@ def recorded(name):
 
 def test_every_recipe_has_shipped_its_network():
     assert set(NAMES) == set(RECIPES)
+    assert set(SHIPPED) <= set(RECIPES) | set(SEGMENTERS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,3 +47,18 @@ def test_it_says_what_it_said(name, monkeypatch):
     assert np.array_equal(data.y_test, y_true)
     some = slice(None, None, max(1, len(y_true) // 300))
     assert np.mean(fu.predict(fu.load_trained(name), data.x_test[some]).argmax(-1) == y_pred[some]) > 0.995
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name in SEGMENTERS])
+def test_a_segmenter_is_small_and_finds_what_it_found(name):
+    facts = json.loads((RESULTS / f"{name}.json").read_text())
+    model = fu.load_trained(name)
+    assert model.count_params() == facts["parameters"] <= 2_000_000
+    assert (WEIGHTS / f"{name}.keras").stat().st_size <= 5_000_000
+    test = np.load(RESULTS / f"{name}_test.npz", allow_pickle=False)
+    assert figures(test).items() <= facts["test"].items()
+    data = fu.load_nuclei(shipped=True)
+    rows = {picture: row for row, picture in enumerate(test["ids"].tolist())}
+    for picture, labels, number in zip(data.x_test, data.y_test, data.id_test.tolist(), strict=True):
+        found = fu.find_nuclei(model, picture, depth=facts["depth"])
+        assert fu.dice(labels, found) == pytest.approx(test["dice"][rows[number]], abs=0.01)
