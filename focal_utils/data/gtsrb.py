@@ -181,14 +181,17 @@ def read_official(training, test_images, test_labels, size, train_counts=None, t
     with open_place(training) as images, open_place(test_images) as more, open_place(test_labels) as labels:
         fixed = f"{FIXED}00000/GT-00000.csv" in images.namelist()
         base = FIXED if fixed else FINAL
-        train_counts = train_counts or (FIXED_COUNTS if fixed else TRAIN_COUNTS)
+        if train_counts is None:
+            train_counts = FIXED_COUNTS if fixed else TRAIN_COUNTS
+        if test_counts is None:
+            test_counts = TEST_COUNTS
         train_rows = []
         for label in range(len(train_counts)):
             folder = f"{base}{label:05d}/"
             train_rows += read_rows(images, f"{folder}GT-{label:05d}.csv", images, folder, label)
         test_rows = read_rows(labels, TEST_TABLE, more, TEST)
         check_counts(training, train_rows, train_counts)
-        check_counts(test_labels, test_rows, test_counts or TEST_COUNTS)
+        check_counts(test_labels, test_rows, test_counts)
         return {**read_arrays(images, train_rows, size, "train"), **read_arrays(more, test_rows, size, "test")}
 
 
