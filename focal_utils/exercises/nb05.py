@@ -31,19 +31,19 @@ def judge_shapes(answer):
         if got.ndim != 2 or got.shape[1] != 3:
             raise NotYet(f"{asked} is no list of triples. One (height, width, channels) for each stage is needed.")
         if len(got) != len(want):
-            _wrong_number_of_stages(asked, got, want)
+            say_wrong_number_of_stages(asked, got, want)
         if np.array_equal(got, want):
             continue
         if np.array_equal(got[:, [2, 0, 1]], want) or np.array_equal(got[:, [1, 2, 0]], want):
             raise NotYet("The right numbers in another order. Channels come last here: (height, width, channels).")
         if np.array_equal(got[:, [1, 0, 2]], want):
             raise NotYet("Height and width have changed places: (height, width, channels).")
-        _wrong_channels(got[:, 2], want[:, 2], case)
-        _wrong_sides(asked, got, want, case)
+        say_wrong_channels(got[:, 2], want[:, 2], case)
+        say_wrong_sides(asked, got, want, case)
     return "Next: what does a picture lose whose sides do not divide? Try `pad_to_stride=True` on it."
 
 
-def _wrong_number_of_stages(asked, got, want):
+def say_wrong_number_of_stages(asked, got, want):
     if len(got) == len(want) + 1:
         raise NotYet(
             f"{asked} has {len(got)} shapes for {len(want)} stages. The picture itself is no stage, and nothing is "
@@ -52,7 +52,7 @@ def _wrong_number_of_stages(asked, got, want):
     raise NotYet(f"{asked} has {len(got)} shapes, {len(want)} stages were asked for.")
 
 
-def _wrong_channels(got, want, case):
+def say_wrong_channels(got, want, case):
     dim = case[2]
     stages = case[4]
     if np.array_equal(got, np.full(stages, dim)):
@@ -65,7 +65,7 @@ def _wrong_channels(got, want, case):
         raise NotYet(f"The channels are {got.tolist()}; starting at {dim} and doubling gives others.")
 
 
-def _wrong_sides(asked, got, want, case):
+def say_wrong_sides(asked, got, want, case):
     height, width, _, patch, stages = case
     reduction = patch * 2.0 ** np.arange(stages)[:, None]
     exact = np.array([height, width]) / reduction
@@ -97,7 +97,7 @@ def judge_block_parameters(answer):
         want = block_parameters(channels, levels, window)
         if close(got, want):
             continue
-        for amount, diagnosis in _misses(channels, levels, window):
+        for amount, diagnosis in misses(channels, levels, window):
             if close(got - want, amount):
                 raise NotYet(diagnosis)
         raise NotYet(
@@ -115,7 +115,7 @@ def block_parameters(channels, levels, window):
     return block.count_params()
 
 
-def _misses(channels, levels, window):
+def misses(channels, levels, window):
     """Pairs (by how much a count is off, what kind of mistake does that), for a block's weights."""
     kernels = [window + 2 * level for level in range(levels)]
     squares = sum(k * k for k in kernels)

@@ -38,7 +38,7 @@ def check_where(model, where):
             raise ValueError(f"{name} has gates 0 to {there[name][-1]}, but {wrong[0]!r} was asked for.")
 
 
-def _replacing(model, where, values):
+def replacing(model, where, values):
     """An edit that puts `values(name, gates)`, spread to (B, H, W, L + 1), in the place of the gates at `where`."""
     check_where(model, where)
 
@@ -58,7 +58,7 @@ def switch_off(model, where):
         >>> edit = switch_off(model, {"stage0_block0": [0]})  # level 1 of the first block
         >>> logits, traces = run_traced(model, images, edit)
     """
-    return _replacing(model, where, lambda name, gates: ops.zeros_like(gates))
+    return replacing(model, where, lambda name, gates: ops.zeros_like(gates))
 
 
 def freeze_gates(model, where, means):
@@ -72,7 +72,7 @@ def freeze_gates(model, where, means):
     Raises:
         ValueError: means of another model, or that are not finite.
     """
-    edit = _replacing(model, where, lambda name, gates: means[name])
+    edit = replacing(model, where, lambda name, gates: means[name])
     for name in where:
         count = len(gate_names(model)[name])
         if np.shape(means.get(name)) != (count,):
@@ -92,7 +92,7 @@ def shuffle(model, where, seed=0):
         flat = ops.reshape(gates, (batch, height * width, count))
         return ops.reshape(ops.take_along_axis(flat, ops.convert_to_tensor(order, "int32"), axis=1), gates.shape)
 
-    return _replacing(model, where, dealt)
+    return replacing(model, where, dealt)
 
 
 def batched(images, batch_size=256):

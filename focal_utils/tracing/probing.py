@@ -111,7 +111,7 @@ def input_gradient(model, images, labels):
     return GRADIENTS[keras.backend.backend()](model, images, np.eye(classes, dtype="float32")[labels])
 
 
-def _tensorflow_gradient(model, images, chosen):
+def tensorflow_gradient(model, images, chosen):
     """∂ sum(output · chosen) / ∂ images, `chosen` (B, classes)."""
     import tensorflow as tf
 
@@ -122,7 +122,7 @@ def _tensorflow_gradient(model, images, chosen):
     return tape.gradient(total, x).numpy()
 
 
-def _torch_gradient(model, images, chosen):
+def torch_gradient(model, images, chosen):
     """∂ sum(output · chosen) / ∂ images, `chosen` (B, classes)."""
     import torch
 
@@ -131,7 +131,7 @@ def _torch_gradient(model, images, chosen):
     return ops.convert_to_numpy(torch.autograd.grad(total, x)[0])
 
 
-def _jax_gradient(model, images, chosen):
+def jax_gradient(model, images, chosen):
     """∂ sum(output · chosen) / ∂ images, `chosen` (B, classes)."""
     import jax
 
@@ -139,4 +139,4 @@ def _jax_gradient(model, images, chosen):
     return np.asarray(gradient(ops.convert_to_tensor(images)))
 
 
-GRADIENTS = {"tensorflow": _tensorflow_gradient, "torch": _torch_gradient, "jax": _jax_gradient}
+GRADIENTS = {"tensorflow": tensorflow_gradient, "torch": torch_gradient, "jax": jax_gradient}

@@ -17,6 +17,7 @@ from keras import ops
 from focal_utils.errors import check_at_least
 from focal_utils.layers.blocks import FocalBlock
 from focal_utils.layers.focal import FocalModulation
+from focal_utils.training.evaluate import as_floats, as_images
 
 
 class BlockTrace(NamedTuple):
@@ -107,28 +108,17 @@ def editing(model, edit):
 
 
 def as_batch(images):
-    """`images`, or a list of arrays of one size as one array, as floats, if they are a batch (B, H, W, channels).
-
-    Functional models make floats of whole numbers themselves, subclassed ones and layers do not.
+    """`images` as floats, if they are a batch (B, H, W, channels) of finite numbers; a list of arrays is one.
 
     Raises:
-        ValueError: another rank, no image at all, or numbers that are not finite.
+        ValueError: anything else.
     """
-    if not hasattr(images, "shape"):
-        images = np.asarray(images)  # its own words say where pictures of several sizes are given
+    images = as_images("trace", images)
     if len(images.shape) != 4:
         raise ValueError(
             f"trace takes a batch (B, H, W, channels), but got rank {len(images.shape)}. One image: image[None]."
         )
-    if not images.shape[0]:
-        raise ValueError(f"trace got no images, shape {tuple(images.shape)}: give at least one.")
-    if isinstance(images, np.ndarray) and images.dtype.kind not in "buif":
-        raise ValueError(f"images hold {images.dtype}, not numbers: give a batch (B, H, W, channels) of pixels.")
-    if "float" not in str(images.dtype):
-        return ops.cast(images, "float32")
-    if not ops.all(ops.isfinite(images)):
-        raise ValueError("images hold numbers that are not finite (NaN or infinity): nothing that follows would be.")
-    return images
+    return as_floats(images)
 
 
 def run_traced(model, images, edit=None):

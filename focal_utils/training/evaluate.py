@@ -16,23 +16,45 @@ def predict(model, images, batch_size=256):
         batch_size: images at a time; the answer does not depend on it.
 
     Raises:
-        ValueError: no images, or no batch size.
+        ValueError: no images, no batch size, or images that are not arrays of finite numbers.
 
     Example:
         >>> predict(model, data.x_test).argmax(-1)  # the class of each image
     """
     check_at_least(batch_size=(batch_size, 1))
-    if len(images) == 0:
-        raise ValueError(f"predict got no images, shape {np.shape(images)}: give at least one.")
+    images = as_images("predict", images)
     parts = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    batches = [model(_as_floats(part), training=False) for part in parts]
+    batches = [model(as_floats(part), training=False) for part in parts]
     arrays = [keras.tree.map_structure(keras.ops.convert_to_numpy, batch) for batch in batches]
     return keras.tree.map_structure(lambda *pieces: np.concatenate(pieces), *arrays)
 
 
-def _as_floats(images):
+def as_images(asking, images):
+    """Images (N, …) as an array or tensor of finite numbers; a list of images of one size becomes an array.
+
+    Args:
+        asking: the function that wants them, for the message.
+        images: whatever it was given.
+
+    Raises:
+        ValueError: anything else, or none at all.
+    """
+    if not hasattr(images, "shape"):
+        images = np.asarray(images)  # NumPy says in words where images of several sizes are given
+    shape = tuple(images.shape)
+    kind = str(images.dtype)  # "float32", "<dtype: 'float32'>" or "torch.float32"
+    if not any(word in kind for word in ("float", "int", "bool")):
+        raise ValueError(f"{asking} wants images as arrays of numbers (N, H, W, channels), but these hold {kind}.")
+    if 0 in shape or not shape:
+        raise ValueError(f"{asking} got no images, shape {shape}: give at least one, as (N, H, W, channels).")
+    if "float" in kind and not keras.ops.all(keras.ops.isfinite(images)):
+        raise ValueError(f"{asking} got images with numbers that are not finite (NaN or infinity).")
+    return images
+
+
+def as_floats(images):
     """Whole numbers as float32, as Keras' own models make them, and a subclass of `keras.Model` does not."""
-    return keras.ops.cast(images, "float32") if "int" in keras.backend.standardize_dtype(images.dtype) else images
+    return images if "float" in str(images.dtype) else keras.ops.cast(images, "float32")
 
 
 def accuracy(model, images, labels):

@@ -32,11 +32,7 @@ NOT_YET = (
 # Files whose names still begin with an underscore; likewise.
 UNDERSCORES_NOT_YET = (
     "focal_utils/training/batches.py",
-    "focal_utils/training/evaluate.py",
     "focal_utils/data/nuclei.py",
-    "focal_utils/exercises/nb05.py",
-    "focal_utils/tracing/edits.py",
-    "focal_utils/tracing/probing.py",
 )
 
 # Two names that are one thing, so that one line may set both; other words may stand around them, as in `cut_height`.

@@ -221,14 +221,20 @@ def test_predictions_of_several_outputs(images):
         (np.zeros((0, 32, 32, 3)), "no images"),
         (np.full((1, 32, 32, 3), np.nan), "not finite"),
         (np.full((1, 32, 32, 3), np.inf, "float32"), "not finite"),
-        (np.full((1, 32, 32, 3), "a"), "not numbers"),
-        ("stop.png", "rank 0"),
+        (np.full((1, 32, 32, 3), "a"), "arrays of numbers"),
+        (np.full((1, 32, 32, 3), 1j), "arrays of numbers"),
+        (np.zeros((2, 0, 32, 3)), "no images"),
+        (5, "no images"),
+        ("stop.png", "arrays of numbers"),
+        ({"images": 1}, "arrays of numbers"),
         ([[0.0]], "rank 2"),
     ],
 )
 def test_what_is_no_batch_is_refused_in_words(wrong, reason):
-    with pytest.raises(ValueError, match=reason):
-        fu.trace(small(), wrong)
+    for ask in (fu.trace, fu.predict):
+        if "rank" not in reason or ask is fu.trace:  # predict leaves that to the model
+            with pytest.raises(ValueError, match=reason):
+                ask(small(), wrong)
 
 
 def test_lists_of_images_and_tensors_are_batches(images):
