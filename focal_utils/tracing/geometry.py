@@ -61,6 +61,8 @@ def level_widths(contextualize):
 def overlap(geometry, count, low, high):
     """Share of each of `count` map pixels along one side that lies in [low, high), picture coordinates: (…, count).
 
+    Grown in notebook 07.
+
     `geometry` is (stride, first): map pixel j covers [first + stride·j, first + stride·(j + 1)), picture pixel i
     covers [i, i + 1).
     """
@@ -73,6 +75,8 @@ def overlap(geometry, count, low, high):
 
 def inside_box(boxes, geometry, shape):
     """Share of each map pixel that lies in its picture's box: (B, h, w), from 0 to 1.
+
+    Grown in notebook 07.
 
     Args:
         boxes: (B, 4), edges x1, y1, x2, y2 in picture pixels.

@@ -10,7 +10,10 @@ from focal_utils.tracing.traces import as_batch, run_traced
 
 
 def contributions(trace):
-    """How much each level contributes at each pixel of a `BlockTrace`, |g_ℓ| · ‖zˡ‖₂: (B, H, W, L + 1)."""
+    """How much each level contributes at each pixel of a `BlockTrace`, |g_ℓ| · ‖zˡ‖₂: (B, H, W, L + 1).
+
+    Grown in notebook 07.
+    """
     sizes = [np.linalg.norm(context, axis=-1) for context in trace.contexts]  # (B, H, W) or (B, 1, 1)
     sizes = [np.broadcast_to(size, trace.gates.shape[:-1]) for size in sizes]
     return np.abs(trace.gates) * np.stack(sizes, axis=-1)
@@ -18,6 +21,8 @@ def contributions(trace):
 
 def mean_winner(amounts, weights):
     """Number of the level with the largest of `amounts`, from 1, averaged over pixels: (B,).
+
+    Grown in notebook 07.
 
     Args:
         amounts: (B, H, W, L + 1).

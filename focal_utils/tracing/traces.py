@@ -204,6 +204,8 @@ def trace(model, images):
 def impulse_response(layer, size=33, channels=8, strength=100.0):
     """How much each output pixel moves when the centre pixel of the input does: (size, size), NumPy.
 
+    Grown in notebook 01.
+
     Two inputs, equal but for one pixel, go through `layer` in one batch; the answer is the largest absolute difference
     of their outputs over the channels. For layers that treat every pixel alike this is the receptive field, mirrored.
 

@@ -28,6 +28,8 @@ def draw(seed, count, *rows):
 def warp(images, draws):
     """Turn images by up to 12°, shear, scale by up to 15 % and shift by up to 10 %, each image in its own way.
 
+    Grown in notebook 06.
+
     Args:
         images: (B, H, W, channels) float32.
         draws: (6, B) in [−1, 1]: angle, shear, width, height, shift in x, in y.
@@ -48,6 +50,8 @@ def warp(images, draws):
 
 def readings(draws, height, width):
     """Where `warp` reads each output pixel: rows (B, 8) of a matrix that maps its place to one in the image.
+
+    Grown in notebook 06.
 
     The place (x, y) is read at (x_x·x + x_y·y + x_0, y_x·x + y_y·y + y_0). The last two, for perspective, are 0.
     """
@@ -72,6 +76,8 @@ def readings(draws, height, width):
 
 def relight(images, draws, strength=0.3):
     """Blur half of the images a little, and change contrast and light by factors, each image in its own way.
+
+    Grown in notebook 06.
 
     Args:
         images: (B, H, W, channels) float32.
@@ -181,6 +187,8 @@ def augment_signs_strongly(images, seed, geometry=1.5, light=0.6, grain=0.15):
 def add_mirrored(images, labels, mirrored):
     """The images, and behind them the mirror images of those classes that a mirror turns into a known sign.
 
+    Grown in notebook 06.
+
     Args:
         images: (N, H, W, channels).
         labels: (N,).
@@ -196,6 +204,8 @@ def add_mirrored(images, labels, mirrored):
 
 def rebalanced(labels, power=0.5):
     """Image numbers, those of rare classes repeated: an image of a class of n images stands there (N/n)^power times.
+
+    Grown in notebook 06.
 
     Args:
         labels: (images,).

@@ -6,7 +6,10 @@ from focal_utils.errors import check_choice
 
 
 def warmup_cosine(steps, learning_rate):
-    """Learning rates over `steps` steps: up to `learning_rate` in the first tenth, then down to 0 along a cosine."""
+    """Learning rates over `steps` steps: up to `learning_rate` in the first tenth, then down to 0 along a cosine.
+
+    Grown in notebook 06.
+    """
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=learning_rate / 20,
         decay_steps=max(1, steps - steps // 10),
@@ -43,6 +46,8 @@ OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "muon": muon}
 
 def make_optimizer(model, steps, optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, ema=None, accumulate=1):
     """The recipe's optimizer for `steps` steps of `model`: warm-up over the first tenth, then a cosine down to zero.
+
+    Grown in notebook 06.
 
     Nothing that has one axis decays: biases, norms and γ. The gradients' common length is at most 5.
 

@@ -23,6 +23,8 @@ from focal_utils.training.optimizers import make_optimizer
 def compile_model(model, steps, label_smoothing=0.05, jit=None, **recipe):
     """Compile `model` for `steps` steps of the recipe, cross-entropy on softened labels; returns it.
 
+    Grown in notebook 06.
+
     Where layers compute in float16, the loss is scaled, so that small gradients do not become 0 (Micikevicius et al.
     2018, arXiv 1710.03740). `jit` is Keras' `jit_compile`; None leaves it to `jit_here`. `recipe`: arguments of
     `make_optimizer`.

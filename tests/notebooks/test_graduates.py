@@ -1,10 +1,13 @@
 """Code that notebooks show as the package's own is the package's own."""
 
+import ast
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from check_graduates import differences, notebook_differences, package_definitions
+from check_graduates import DEFINITIONS, differences, notebook_differences, package_definitions
+from check_notebooks import code_cells, tags
 from parts.files import notebooks
 
 PACKAGE = '''
@@ -56,6 +59,24 @@ def package(tmp_path):
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_graduated_code_is_the_code_of_the_package(path):
     assert list(notebook_differences(nbformat.read(path, as_version=4), package_definitions())) == []
+
+
+def graduates(path):
+    """The names of what is defined in a notebook's cells that are tagged `graduates`."""
+    for _, cell in code_cells(nbformat.read(path, as_version=4)):
+        if "graduates" in tags(cell):
+            yield from (node.name for node in ast.parse(cell.source).body if isinstance(node, DEFINITIONS))
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_graduates_say_in_which_notebook_they_grew(path):
+    package = package_definitions()
+    silent = []
+    for name in graduates(path):
+        said = [" ".join((ast.get_docstring(node) or "").split()) for node in package[name]]
+        if not any(f"Grown in notebook {path.stem[:2]}." in words for words in said):
+            silent.append(name)
+    assert silent == []
 
 
 @pytest.mark.parametrize(
