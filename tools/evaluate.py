@@ -9,22 +9,29 @@ and averaged over views (`views` in parts/recipes.py), into data/results/<name>.
 data/results/<name>_runs.json. Needs the data: FOCAL_DATA_DIR, the cache, or a download.
 """
 
-import argparse
 import json
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts import arguments
+from parts.files import RESULTS, save_results
 
-import numpy as np  # noqa: E402
-from keras import ops  # noqa: E402
 
-import focal_utils as fu  # noqa: E402
-from focal_utils.statistics import wilson  # noqa: E402
-from parts.files import ROOT, write_text  # noqa: E402
-from parts.recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
-from parts.segmenters import SEGMENTERS, evaluate_segmenter  # noqa: E402
+def parser():
+    options = arguments.parser(__doc__)
+    options.add_argument("name", choices=sorted([*arguments.RECIPES, *arguments.SEGMENTERS]))
+    options.add_argument("--runs", action="store_true", help="test every finished run instead of the shipped network")
+    return options
 
-RESULTS = ROOT / "data" / "results"
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import numpy as np
+from keras import ops
+
+import focal_utils as fu
+from focal_utils.statistics import wilson
+from parts.recipes import NETWORKS, RECIPES, run_folder
+from parts.segmenters import SEGMENTERS, evaluate_segmenter
 
 
 def probabilities(model, images, views):
@@ -41,9 +48,11 @@ def evaluate_shipped(name, data):
     """Test data/weights/<name>.keras; every prediction and the accuracies go to data/results."""
     by_view = probabilities(fu.load_trained(name), data.x_test, RECIPES[name].views)
     predicted = by_view[0].argmax(-1)
-    right, total = int((predicted == data.y_test).sum()), len(data.y_test)
+    right = int((predicted == data.y_test).sum())
+    total = len(data.y_test)
     low, high = wilson(right, total)
-    averaged, count = share_right(by_view.mean(axis=0), data.y_test), len(by_view)
+    averaged = share_right(by_view.mean(axis=0), data.y_test)
+    count = len(by_view)
     print(f"{name}: {right} of {total} test images right, {right / total:.2%} (95 % interval {low:.2%} to {high:.2%})")
     print(f"averaged over {count} views of each image: {averaged:.2%}")
 
@@ -53,16 +62,21 @@ def evaluate_shipped(name, data):
         y_pred=predicted.astype("uint8"),
         confidence=by_view[0].max(-1).astype("float16"),
     )
-    facts = json.loads((RESULTS / f"{name}.json").read_text())
-    facts |= {"test_accuracy": round(right / total, 5), "test_interval": [round(low, 5), round(high, 5)]}
-    facts |= {"test_images": total, "test_command": f"python tools/evaluate.py {name}"}
-    facts |= {"test_accuracy_views": averaged, "test_views": count}
-    write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+    facts = {
+        **json.loads((RESULTS / f"{name}.json").read_text()),
+        "test_accuracy": round(right / total, 5),
+        "test_interval": [round(low, 5), round(high, 5)],
+        "test_images": total,
+        "test_command": f"python tools/evaluate.py {name}",
+        "test_accuracy_views": averaged,
+        "test_views": count,
+    }
+    save_results(RESULTS / f"{name}.json", facts, indent=2)
 
 
 def evaluate_runs(name, data):
     """Test the networks of all finished runs of a recipe: a row for each, mean and spread for each kind of run."""
-    rows, summary = [], {}
+    rows = []
     for facts_file in sorted(run_folder(name, "focalnet", 0).parents[1].glob(f"{name}_*/seed_*/facts.json")):
         facts = json.loads(facts_file.read_text())
         model = NETWORKS[facts["network"]](name, data)
@@ -73,24 +87,26 @@ def evaluate_runs(name, data):
         facts["kind"] = facts_file.parents[1].name.removeprefix(f"{name}_")  # the network, and what else was changed
         print(f"{facts['kind']}, seed {facts['seed']}: {facts['test_accuracy']:.2%}", flush=True)
         rows.append(facts)
+    summary = {}
     for kind in dict.fromkeys(row["kind"] for row in rows):
         found = [row["test_accuracy"] for row in rows if row["kind"] == kind]
         spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
-        summary[kind] = {"runs": len(found), "mean": round(float(np.mean(found)), 5)}
-        summary[kind] |= {"standard_deviation": spread and round(spread, 5)}
+        summary[kind] = {
+            "runs": len(found),
+            "mean": round(float(np.mean(found)), 5),
+            "standard_deviation": spread and round(spread, 5),
+        }
         print(f"{kind}: {summary[kind]}")
     report = {"test_command": f"python tools/evaluate.py {name} --runs", "summary": summary, "runs": rows}
-    write_text(RESULTS / f"{name}_runs.json", json.dumps(report, indent=2) + "\n")
+    save_results(RESULTS / f"{name}_runs.json", report, indent=2)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted([*RECIPES, *SEGMENTERS]))
-    parser.add_argument("--runs", action="store_true", help="test every finished run instead of the shipped network")
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.name in SEGMENTERS:
         return evaluate_segmenter(options.name)
-    (evaluate_runs if options.runs else evaluate_shipped)(options.name, RECIPES[options.name].load())
+    evaluate = evaluate_runs if options.runs else evaluate_shipped
+    evaluate(options.name, RECIPES[options.name].load())
 
 
 if __name__ == "__main__":

@@ -9,25 +9,35 @@ written. A job that was killed has to end with the weights of one that was left 
 Writes data/results/killed_runs.json, kill by kill: when interrupted, the same command goes on.
 """
 
-import json
 import os
 import statistics
 import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts import arguments, files
+from parts.series import Series
 
-import numpy as np  # noqa: E402
-
-from parts.files import ROOT, how_made, write_text  # noqa: E402
-from train_distributed import WAYS, run  # noqa: E402
-
-RESULTS = ROOT / "data" / "results" / "killed_runs.json"
-KILLS, SEED = 20, 0
-EPOCHS, STEPS, BACKUP_EVERY = 2, 12, 5
+RESULTS = files.RESULTS / "killed_runs.json"
+KILLS = 20
+SEED = 0
+EPOCHS = 2
+STEPS = 12
+BACKUP_EVERY = 5
 # What JAX has compiled is kept, so that a job that is started again need not compile it.
 COMPILED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0"}
+
+
+def parser():
+    return arguments.parser(__doc__)
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import numpy as np
+
+from train_distributed import WAYS, run
 
 
 def plan(kills=KILLS, steps=EPOCHS * STEPS, seed=SEED):
@@ -37,8 +47,8 @@ def plan(kills=KILLS, steps=EPOCHS * STEPS, seed=SEED):
     """
     rng = np.random.default_rng(seed)
     moments = (rng.permutation(kills) + rng.random(kills)) / kills * steps
-    whole, single = [("tensorflow", [0]), ("processes", [0, 1])], [("processes", [0]), ("processes", [1])]
-    return [(*(single if i % 2 else whole)[i // 2 % 2], round(float(moment), 2)) for i, moment in enumerate(moments)]
+    victims = [("tensorflow", [0]), ("processes", [0]), ("processes", [0, 1]), ("processes", [1])]
+    return [(*victims[number % 4], round(float(moment), 2)) for number, moment in enumerate(moments)]
 
 
 class Watch:
@@ -50,8 +60,14 @@ class Watch:
     """
 
     def __init__(self, ranks=(), moment=None, step_seconds=0.0):
-        self.ranks, self.moment, self.step_seconds = ranks, moment, step_seconds
-        self.first, self.killed, self.steps, self.resumed, self.times = None, False, {}, {}, []
+        self.ranks = ranks
+        self.moment = moment
+        self.step_seconds = step_seconds
+        self.first = None
+        self.killed = False
+        self.steps = {}
+        self.resumed = {}
+        self.times = []
 
     def __call__(self, job, rank, line):
         word, _, number = line.partition(" ")
@@ -85,27 +101,33 @@ def kill(way, ranks, moment, arguments, weights, step_seconds):
         more = ["--backup", folder, "--backup-every", BACKUP_EVERY]
         _, ended = run(way, [*arguments, *more], restarts=1, watch=watch)
     difference = max(float(np.abs(one - other).max()) for one, other in zip(weights, ended, strict=True))
-    facts = {"way": way, "processes": WAYS[way][1], "killed": ranks, "moment": moment}
-    facts |= {"step": max(watch.steps.values()), "resumed_from": [step for _, step in sorted(watch.resumed.items())]}
-    return facts | {"largest_difference": difference}
+    return {
+        "way": way,
+        "processes": WAYS[way][1],
+        "killed": ranks,
+        "moment": moment,
+        "step": max(watch.steps.values()),
+        "resumed_from": [step for _, step in sorted(watch.resumed.items())],
+        "largest_difference": difference,
+    }
 
 
 def main():
+    parser().parse_args()
     settings = {"epochs": EPOCHS, "steps": STEPS, "backup_every": BACKUP_EVERY, "seed": SEED}
-    arguments = ["--epochs", EPOCHS, "--steps", STEPS, "--seed", SEED, "--validation", 64]
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept = kept if kept.get("settings") == settings else {"kills": [], "seconds": 0}
-    kills, wanted, references, begin = kept["kills"], plan(), {}, time.time() - kept["seconds"]
+    options = ["--epochs", EPOCHS, "--steps", STEPS, "--seed", SEED, "--validation", 64]
+    series = Series(RESULTS, "kills", fixed={"settings": settings}, packages=["jax"])
+    done = series.rows["kills"]
+    wanted = plan()
+    references = {}
     with tempfile.TemporaryDirectory() as compiled:
-        os.environ.update(COMPILED | {"JAX_COMPILATION_CACHE_DIR": compiled})
-        for way, ranks, moment in wanted[len(kills) :]:
+        os.environ.update({**COMPILED, "JAX_COMPILATION_CACHE_DIR": compiled})
+        for way, ranks, moment in wanted[len(done) :]:
             if way not in references:
-                references[way] = undisturbed(way, arguments)
-            kills.append(kill(way, ranks, moment, arguments, *references[way]))
-            head = how_made(time.time() - begin, "jax")
-            head |= {"complete": len(kills) == len(wanted), "settings": settings}
-            write_text(RESULTS, json.dumps(head | {"kills": kills}, indent=1) + "\n")
-            print(f"{len(kills):2d} of {len(wanted)}  {kills[-1]}", flush=True)
+                references[way] = undisturbed(way, options)
+            facts = kill(way, ranks, moment, options, *references[way])
+            series.add("kills", facts, complete=len(done) + 1 == len(wanted))
+            print(f"{len(done):2d} of {len(wanted)}  {facts}", flush=True)
     return 0
 
 

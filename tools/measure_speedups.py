@@ -10,29 +10,17 @@ Writes data/results/speedups.json after each run; when interrupted, the same com
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts import arguments, files
+from parts.series import Series
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-
-import focal_utils as fu  # noqa: E402
-from focal_utils import training  # noqa: E402
-from focal_utils.measuring import child_environment  # noqa: E402
-from focal_utils.training import (
-    augment_signs,  # noqa: E402
-    training_batches,  # noqa: E402
-)
-from parts.files import ROOT, how_made, write_text  # noqa: E402
-from parts.recipes import SIGN_NETWORK  # noqa: E402
-
-BATCH, FIRST, STEPS = 128, 4, 24  # images a step, steps before the clock starts, steps timed
-SIGNS = {"input_shape": (32, 32, 3), "classes": 43, "preprocessing": "per_image"} | SIGN_NETWORK
+BATCH = 128  # images a step
+FIRST = 4  # steps before the clock starts
+STEPS = 24  # steps timed
 WAYS = {  # what differs from the recipe in float32
     "float32": {},
     "bfloat16": {"dtype": "mixed_bfloat16"},
@@ -44,12 +32,36 @@ WAYS = {  # what differs from the recipe in float32
 PAPER = "tiny_srf, 224², float32"  # the paper's smallest network, in small batches: what the plan of a training needs
 
 
+def parser():
+    options = arguments.parser(__doc__)
+    options.add_argument("--rounds", type=arguments.at_least(1), default=3)
+    options.add_argument("--name", help="for data/results/speedups_<name>.json")
+    options.add_argument("--way", choices=[*WAYS, PAPER], help=argparse.SUPPRESS)
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import keras
+import numpy as np
+
+import focal_utils as fu
+from focal_utils import training
+from focal_utils.measuring import child_environment
+from focal_utils.training import augment_signs, training_batches
+from parts.recipes import SIGN_NETWORK
+
+SIGNS = {"input_shape": (32, 32, 3), "classes": 43, "preprocessing": "per_image", **SIGN_NETWORK}
+
+
 class Clock(keras.callbacks.Callback):
     """When each step ended, and the running mean of the loss after it."""
 
     def __init__(self):
         super().__init__()
-        self.ends, self.means = [], []
+        self.ends = []
+        self.means = []
 
     def on_train_batch_end(self, batch, logs=None):
         self.means.append(float(logs["loss"]))  # reading it waits for the step
@@ -58,7 +70,8 @@ class Clock(keras.callbacks.Callback):
 
 def timed_fit(model, data, batch, first, steps):
     """Images a second over `steps` steps after the first ones, and the mean loss of the last quarter of all steps."""
-    clock, total = Clock(), first + steps
+    clock = Clock()
+    total = first + steps
     model.fit(data, epochs=1, steps_per_epoch=total, callbacks=[clock], verbose=0)
     sums = np.asarray(clock.means) * np.arange(1, total + 1)
     speed = batch * steps / (clock.ends[-1] - clock.ends[first - 1])
@@ -68,8 +81,11 @@ def timed_fit(model, data, batch, first, steps):
 def sign_training(dtype=None, accumulate=1, **recipe):
     """The shipped sign network's architecture and augmentation, on rendered signs."""
     keras.utils.set_random_seed(0)
-    model, signs = fu.FocalNet(**SIGNS, dtype=dtype), fu.render_signs(2000, seed=0)
-    batch, first, steps = BATCH // accumulate, FIRST * accumulate, STEPS * accumulate
+    model = fu.FocalNet(**SIGNS, dtype=dtype)
+    signs = fu.render_signs(2000, seed=0)
+    batch = BATCH // accumulate
+    first = FIRST * accumulate
+    steps = STEPS * accumulate
     training.make_variables(training.compile_model(model, first + steps, accumulate=accumulate, **recipe))
     stream = training_batches(signs.x_train, signs.y_train, 43, batch, augment_signs)
     return timed_fit(model, stream, batch, first, steps)
@@ -85,35 +101,36 @@ def paper_training(batch=8, times=4):
     start = time.perf_counter()
     for _ in range(times):
         model.predict_on_batch(images)
-    return facts | {"forward_images_per_second": round(batch * times / (time.perf_counter() - start), 2)}
+    return {**facts, "forward_images_per_second": round(batch * times / (time.perf_counter() - start), 2)}
+
+
+def run_apart(way):
+    """The facts of one way, run in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of what it said.
+    """
+    command = [sys.executable, __file__, "--way", way]
+    said = subprocess.run(command, capture_output=True, text=True, env=child_environment())
+    if said.returncode:
+        raise RuntimeError(f"{way} failed. The end of what it said:\n{said.stderr[-2000:]}")
+    return json.loads(said.stdout.splitlines()[-1])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--name", help="for data/results/speedups_<name>.json")
-    parser.add_argument("--way", choices=[*WAYS, PAPER], help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.way:
         print(json.dumps(paper_training() if options.way == PAPER else sign_training(**WAYS[options.way])))
         return
-    path = ROOT / "data" / "results" / ("_".join(["speedups", *filter(None, [options.name])]) + ".json")
-    runs, begin = (json.loads(path.read_text())["runs"] if path.exists() else []), time.time()
-    done = {(run["round"], run["way"]) for run in runs}
-    for turn in range(options.rounds):
-        for way in [*WAYS, PAPER]:
-            if (turn, way) in done:
-                continue
-            command = [sys.executable, __file__, "--way", way]
-            said = subprocess.run(command, capture_output=True, text=True, env=child_environment())
-            if said.returncode:
-                raise RuntimeError(f"{way} failed. The end of what it said:\n{said.stderr[-2000:]}")
-            runs.append({"round": turn, "way": way} | json.loads(said.stdout.splitlines()[-1]))
-            print(runs[-1], flush=True)
-            head = how_made(time.time() - begin) | {"rounds": options.rounds, "batch": BATCH, "steps": FIRST + STEPS}
-            write_text(path, json.dumps(head | {"runs": runs}, indent=1) + "\n")
+    name = f"speedups_{options.name}" if options.name else "speedups"
+    series = Series(files.RESULTS / f"{name}.json", "runs", fixed={"batch": BATCH, "steps": FIRST + STEPS})
+    cases = [{"round": turn, "way": way} for turn in range(options.rounds) for way in [*WAYS, PAPER]]
+    for case in series.missing("runs", cases):
+        row = series.add("runs", {**case, **run_apart(case["way"])}, rounds=options.rounds)
+        print(row, flush=True)
     for way in [*WAYS, PAPER]:
-        print(f"{statistics.median(r['images_per_second'] for r in runs if r['way'] == way):8.1f} images/s  {way}")
+        speeds = [run["images_per_second"] for run in series.rows["runs"] if run["way"] == way]
+        print(f"{statistics.median(speeds):8.1f} images/s  {way}")
 
 
 if __name__ == "__main__":

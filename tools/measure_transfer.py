@@ -8,20 +8,27 @@ once a run.
 Writes data/results/transfer.json, run by run: when interrupted, the same command goes on.
 """
 
-import json
-import os
+import itertools
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts import arguments, files
+from parts.series import Series
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
 
-import focal_utils as fu  # noqa: E402
-from parts.files import ROOT, how_made, write_text  # noqa: E402
+def parser():
+    return arguments.parser(__doc__)
 
-RESULTS = ROOT / "data" / "results" / "transfer.json"
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import keras
+import numpy as np
+
+import focal_utils as fu
+
+RESULTS = files.RESULTS / "transfer.json"
 EPOCHS = {0.01: 40, 0.1: 10, 1.0: 2}  # by share of the labels
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 SEEDS = (0, 1, 2)
@@ -31,7 +38,8 @@ WAYS = ("from scratch", PROBE, "full fine-tuning")
 
 def share_of(data, share, seed):
     """The data with a share of the training images of each class, at least one."""
-    rng, rows = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    rows = []
     for label in range(data.num_classes):
         mine = rng.permutation(np.flatnonzero(data.y_train == label))
         rows.extend(mine[: max(1, round(share * len(mine)))])
@@ -65,46 +73,53 @@ def probe(model, data, epochs=300):
 
 def run(full, way, share, rate, seed):
     """One training; what came out, on validation images."""
-    data, start = share_of(full, share, seed), time.process_time()
+    start = time.process_time()
+    data = share_of(full, share, seed)
     model = network(data, way, seed)
     if way == PROBE:
         probe(model, data)
     else:
         fu.train(model, data, EPOCHS[share], 32 if share < 0.5 else 64, None, seed, learning_rate=rate)
-    facts = {"way": way, "share": share, "learning_rate": rate, "seed": seed, "images": len(data.x_train)}
-    facts |= {"validation_accuracy": round(fu.accuracy(model, full.x_val, full.y_val), 5)}
-    facts |= {"cpu_seconds": round(time.process_time() - start)}
+    validated = fu.accuracy(model, full.x_val, full.y_val)
+    facts = {
+        "way": way,
+        "share": share,
+        "learning_rate": rate,
+        "seed": seed,
+        "images": len(data.x_train),
+        "validation_accuracy": round(validated, 5),
+        "cpu_seconds": round(time.process_time() - start),
+    }
     return facts, model
 
 
+def tried(series, data, way, rate):
+    """The validation accuracy of a way with a learning rate, from the file where it has been tried already."""
+    case = {"way": way, "share": 0.1, "learning_rate": rate, "seed": 0}
+    facts = series.find("grid", **case)
+    if facts is None:
+        facts, _ = run(data, way, 0.1, rate, 0)
+        print(series.add("grid", facts), flush=True)
+    return facts["validation_accuracy"]
+
+
 def main():
-    data, begin = fu.load_blood_cells(), time.time()
-    done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"grid": [], "runs": []}
-
-    def keep(kind, way, share, rate, seed, test):
-        """The facts of a run, from the file where it has them."""
-        key = {"way": way, "share": share, "learning_rate": rate, "seed": seed}
-        for facts in done[kind]:
-            if facts.items() >= key.items():
-                return facts
-        facts, model = run(data, way, share, rate, seed)
-        if test:
-            facts |= {"test_accuracy": round(fu.accuracy(model, data.x_test, data.y_test), 5)}
-            facts |= {"test_images": len(data.x_test)}
-        done[kind].append(facts)
-        head = how_made(time.time() - begin)
-        write_text(RESULTS, json.dumps(head | {"grid": done["grid"], "runs": done["runs"]}, indent=1) + "\n")
-        print(facts, flush=True)
-        return facts
-
+    parser().parse_args()
+    data = fu.load_blood_cells()
+    series = Series(RESULTS, "grid", "runs")
     rates = {PROBE: None}
-    for way in WAYS[0], WAYS[2]:
-        tried = {rate: keep("grid", way, 0.1, rate, 0, False)["validation_accuracy"] for rate in RATES}
-        rates[way] = max(tried, key=tried.get)
-    for share in EPOCHS:
-        for way in WAYS:
-            for seed in SEEDS:
-                keep("runs", way, share, rates[way], seed, True)
+    for way in (WAYS[0], WAYS[2]):
+        accuracies = [tried(series, data, way, rate) for rate in RATES]
+        rates[way] = RATES[accuracies.index(max(accuracies))]
+    cases = [
+        {"way": way, "share": share, "learning_rate": rates[way], "seed": seed}
+        for share, way, seed in itertools.product(EPOCHS, WAYS, SEEDS)
+    ]
+    for case in series.missing("runs", cases):
+        facts, model = run(data, case["way"], case["share"], case["learning_rate"], case["seed"])
+        tested = fu.accuracy(model, data.x_test, data.y_test)
+        facts = {**facts, "test_accuracy": round(tested, 5), "test_images": len(data.x_test)}
+        print(series.add("runs", facts), flush=True)
     return 0
 
 

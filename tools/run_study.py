@@ -14,18 +14,38 @@ JSON, marked as not complete.
 import argparse
 import json
 import os
+import queue
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+from parts import arguments
+from parts.files import ROOT, how_made, save_results, write_text
 
-import focal_utils as fu  # noqa: E402
-from focal_utils.measuring import child_environment  # noqa: E402
-from parts.files import ROOT, how_made, write_text  # noqa: E402
-from parts.studies import COURSES, STUDIES  # noqa: E402
+
+def parser():
+    options = arguments.parser(__doc__)
+    options.add_argument("study", choices=arguments.STUDIES)
+    options.add_argument(
+        "--workers",
+        type=arguments.at_least(1),
+        default=os.cpu_count(),
+        help="runs at a time (default: one per core)",
+    )
+    options.add_argument("--task", help=argparse.SUPPRESS)
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import keras
+import numpy as np
+
+import focal_utils as fu
+from focal_utils.measuring import child_environment
+from parts.studies import COURSES, STUDIES
 
 CURVE_IMAGES = 500  # validation images, the same for all networks, for each point of a run's curve
 
@@ -36,8 +56,10 @@ class Curve(keras.callbacks.Callback):
     def __init__(self, data, steps, batch_size, moments):
         super().__init__()
         rows = np.random.default_rng(0).permutation(len(data.x_val))[:CURVE_IMAGES]
-        self.images, self.labels = data.x_val[rows], data.y_val[rows]
-        self.batch_size, self.points = batch_size, []
+        self.images = data.x_val[rows]
+        self.labels = data.y_val[rows]
+        self.batch_size = batch_size
+        self.points = []
         self.moments = {round(steps * (i + 1) / moments) for i in range(moments)}
         self.step = 0
 
@@ -50,22 +72,34 @@ class Curve(keras.callbacks.Callback):
 
 def work(study, network, course, rate, seed, final):
     """One run in this process; prints its facts as JSON on the last line."""
-    place, batch_size, recipe = COURSES[course], 128, STUDIES[study].training.get(network, {})
-    arguments = STUDIES[study].networks[network] | {"preprocessing": place.preprocessing}
-    data, epochs = place.load(), place.epochs if final else place.grid_epochs
+    place = COURSES[course]
+    batch_size = 128
+    recipe = STUDIES[study].training.get(network, {})
+    epochs = place.epochs if final else place.grid_epochs
+    data = place.load()
     keras.utils.set_random_seed(seed)
-    model = fu.FocalNet(data.image_shape, data.num_classes, **arguments)
+    options = {**STUDIES[study].networks[network], "preprocessing": place.preprocessing}
+    model = fu.FocalNet(data.image_shape, data.num_classes, **options)
     curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size, STUDIES[study].points)
     start = time.process_time()  # of this process, so that a pause or other work does not count
     fu.train(model, data, epochs, batch_size, None, seed, learning_rate=rate, callbacks=[curve], **recipe)
-    facts = {"network": network, "course": course, "learning_rate": rate, "seed": seed, "epochs": epochs}
-    facts |= {"parameters": model.count_params(), "macs": fu.count_macs(model)}
-    facts |= {"seconds": round(time.process_time() - start)}
-    validated = fu.accuracy(model, data.x_val, data.y_val)
-    facts |= {"curve": curve.points, "validation_accuracy": round(validated, 5), "validation_images": len(data.x_val)}
+    seconds = time.process_time() - start
+    facts = {
+        "network": network,
+        "course": course,
+        "learning_rate": rate,
+        "seed": seed,
+        "epochs": epochs,
+        "parameters": model.count_params(),
+        "macs": fu.count_macs(model),
+        "seconds": round(seconds),
+        "curve": curve.points,
+        "validation_accuracy": round(fu.accuracy(model, data.x_val, data.y_val), 5),
+        "validation_images": len(data.x_val),
+    }
     if final:
-        right = fu.predict(model, data.x_test).argmax(-1) == data.y_test
-        facts |= {"test_accuracy": round(float(np.mean(right)), 5), "test_images": len(right)}
+        facts["test_accuracy"] = round(fu.accuracy(model, data.x_test, data.y_test), 5)
+        facts["test_images"] = len(data.x_test)
     print(json.dumps(facts))
 
 
@@ -73,7 +107,9 @@ class Pool:
     """Runs in processes of their own, `workers` at a time, each on a core of its own; results in a folder."""
 
     def __init__(self, study, workers):
-        self.study, self.workers, self.folder = study, workers, ROOT / "data" / "cache" / "runs" / study
+        self.study = study
+        self.workers = workers
+        self.folder = ROOT / "data" / "cache" / "runs" / study
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, task):
@@ -82,44 +118,43 @@ class Pool:
     def facts(self, task):
         return json.loads(self.path(task).read_text()) if self.path(task).exists() else None
 
-    def start(self, task, core):
-        """A process for a task, (network, course, learning rate, seed, final), and where its output goes."""
-        log = open(self.path(task).with_suffix(".log"), "w+")  # noqa: SIM115 (closed in `finish`)
+    def work(self, task, cores):
+        """Run a task, (network, course, learning rate, seed, final), on a core that is free; keep what it finds.
+
+        Raises:
+            RuntimeError: it failed; the message has the end of what it said.
+        """
+        core = cores.get()
         command = [sys.executable, "-u", __file__, self.study, "--task", json.dumps(task)]
         pin = ["taskset", "-c", str(core)] if sys.platform == "linux" else []
-        process = subprocess.Popen(pin + command, stdout=log, stderr=subprocess.STDOUT, env=child_environment())
-        return process, log
-
-    def finish(self, task, process, log):
-        log.seek(0)
-        lines = log.read().splitlines()
-        log.close()
-        if process.returncode:
+        with open(self.path(task).with_suffix(".log"), "w+") as log:
+            done = subprocess.run(pin + command, stdout=log, stderr=subprocess.STDOUT, env=child_environment())
+            log.seek(0)
+            lines = log.read().splitlines()
+        cores.put(core)
+        if done.returncode:
             raise RuntimeError(f"{task} failed. The end of what it said:\n" + "\n".join(lines[-15:]))
         write_text(self.path(task), lines[-1] + "\n")
+        return task
 
     def run(self, tasks, done):
-        """All tasks that are not finished yet; `done(task)` after each."""
-        left, running = [task for task in tasks if self.facts(task) is None], {}
-        start, total = time.time(), len(left)
-        try:
-            while left or running:
-                for core in range(self.workers):
-                    if core not in running and left:
-                        task = left.pop(0)
-                        running[core] = (task, *self.start(task, core))
-                time.sleep(0.5)
-                for core in [core for core, (_, process, _) in running.items() if process.poll() is not None]:
-                    task, process, log = running.pop(core)
-                    self.finish(task, process, log)
+        """All tasks that are not finished yet; `done(task)` after each. Where one fails, no other is begun."""
+        left = [task for task in tasks if self.facts(task) is None]
+        cores = queue.SimpleQueue()
+        for core in range(self.workers):
+            cores.put(core)
+        start = time.time()
+        with ThreadPoolExecutor(self.workers) as threads:
+            running = [threads.submit(self.work, task, cores) for task in left]
+            try:
+                for ready, finished in enumerate(as_completed(running), 1):
+                    task = finished.result()
                     done(task)
-                    ready = total - len(left) - len(running)
-                    minutes = (time.time() - start) / ready * (total - ready) / 60
-                    print(f"{ready:3d} of {total}  about {minutes:.0f} min left  {self.summary(task)}", flush=True)
-        finally:  # where one has failed, the others stop too
-            for _, process, log in running.values():
-                process.kill()
-                log.close()
+                    minutes = (time.time() - start) / ready * (len(left) - ready) / 60
+                    text = f"{ready:3d} of {len(left)}  about {minutes:.0f} min left  {self.summary(task)}"
+                    print(text, flush=True)
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
 
     def summary(self, task):
         facts = self.facts(task)
@@ -134,41 +169,39 @@ def chosen_rate(tried):
     return min(run["learning_rate"] for run in tried if run["validation_accuracy"] >= best - error)
 
 
+def write(study, pool, grid, runs, begin):
+    """Write what has been found so far to data/results; the time is that of one core, without the grid."""
+    tried = [facts for facts in map(pool.facts, grid) if facts]
+    found = [facts for facts in map(pool.facts, runs) if facts]
+    report = {
+        **how_made(time.time() - begin),
+        "seconds": sum(run["seconds"] for run in found),
+        "complete": bool(runs) and len(found) == len(runs),
+        "networks": STUDIES[study].networks,
+        "grid": [{name: value for name, value in facts.items() if name != "seconds"} for facts in tried],
+        "runs": found,
+    }
+    save_results(ROOT / "data" / "results" / f"{study}.json", report)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=list(STUDIES))
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="runs at a time (default: one per core)")
-    parser.add_argument("--task", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.task:
         return work(options.study, *json.loads(options.task))
-
-    study, pool, begin = STUDIES[options.study], Pool(options.study, options.workers), time.time()
+    begin = time.time()
+    study = STUDIES[options.study]
+    pool = Pool(options.study, options.workers)
     pairs = [(network, course) for course in study.courses for network in study.networks]
-    grid = [(*pair, rate, 0, False) for pair in pairs for rate in study.learning_rates]
-    grid = grid if len(study.learning_rates) > 1 else []
-    runs = []
-
-    def write(_=None):
-        found = {"grid": [facts for facts in map(pool.facts, grid) if facts]}
-        found |= {"runs": [facts for facts in map(pool.facts, runs) if facts]}
-        complete = bool(runs) and len(found["runs"]) == len(runs)
-        facts = how_made(time.time() - begin) | {"complete": complete, "networks": study.networks} | found
-        for run in found["grid"]:
-            del run["seconds"]
-        facts["seconds"] = sum(run["seconds"] for run in found["runs"])  # of one core, without the grid
-        write_text(ROOT / "data" / "results" / f"{options.study}.json", json.dumps(facts, indent=1) + "\n")
-
-    pool.run(grid, write)
+    rates = study.learning_rates
+    grid = [(*pair, rate, 0, False) for pair in pairs for rate in rates] if len(rates) > 1 else []
+    pool.run(grid, lambda task: write(options.study, pool, grid, [], begin))
 
     def best_rate(pair):
-        if not grid:
-            return study.learning_rates[0]
-        return chosen_rate([pool.facts((*pair, rate, 0, False)) for rate in study.learning_rates])
+        return chosen_rate([pool.facts((*pair, rate, 0, False)) for rate in rates]) if grid else rates[0]
 
-    runs += [(*pair, best_rate(pair), seed, True) for seed in study.seeds for pair in pairs]
-    pool.run(runs, write)
-    write()
+    runs = [(*pair, best_rate(pair), seed, True) for seed in study.seeds for pair in pairs]
+    pool.run(runs, lambda task: write(options.study, pool, grid, runs, begin))
+    write(options.study, pool, grid, runs, begin)
     return 0
 
 

@@ -13,25 +13,57 @@ on from its last backup when the same command is given again, and ends as it wou
 not trained again.
 """
 
-import argparse
 import csv
 import json
-import os
 import shutil
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts import arguments
+from parts.files import RESULTS, ROOT, how_made, save_results
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from keras import ops  # noqa: E402
 
-import focal_utils as fu  # noqa: E402
-from focal_utils.training import OPTIMIZERS  # noqa: E402
-from parts.files import ROOT, how_made, write_text  # noqa: E402
-from parts.recipes import NETWORKS, RECIPES, run_folder  # noqa: E402
-from parts.segmenters import SEGMENTERS, train_segmenters  # noqa: E402
+def parser():
+    options = arguments.parser(__doc__)
+    options.add_argument("name", choices=[*arguments.RECIPES, *arguments.SEGMENTERS])
+    options.add_argument("--seeds", type=arguments.at_least(0), nargs="+", help="default: the recipe's")
+    options.add_argument("--network", choices=arguments.NETWORKS, default="focalnet")
+    options.add_argument("--epochs", type=arguments.at_least(1), help="instead of the recipe's; ships nothing")
+    options.add_argument("--keep", choices=("best", "last"), help="which epoch, instead of the recipe's; ships nothing")
+    options.add_argument("--optimizer", choices=arguments.OPTIMIZERS, help="instead of the recipe's; ships nothing")
+    options.add_argument(
+        "--learning-rate", type=arguments.between(0), metavar="R", help="instead of the recipe's; ships nothing"
+    )
+    options.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        default="float32",
+        help="what layers compute in; the weights stay float32, the loss is scaled for float16 (default: float32)",
+    )
+    options.add_argument(
+        "--xla", choices=("auto", "on", "off"), default="auto", help="auto: on accelerators, and on JAX"
+    )
+    options.add_argument(
+        "--accumulate", type=arguments.at_least(1), metavar="N", help="change weights once in N batches"
+    )
+    options.add_argument(
+        "--ema", type=arguments.between(0, 1), metavar="M", help="keep the weights' moving average of this momentum"
+    )
+    options.add_argument(
+        "--backup-every", type=arguments.at_least(1), metavar="N", help="a backup every N steps, not only every epoch"
+    )
+    return options
 
-RESULTS = ROOT / "data" / "results"
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import keras
+import numpy as np
+from keras import ops
+
+import focal_utils as fu
+from focal_utils.training import save
+from parts.recipes import NETWORKS, RECIPES, run_folder
+from parts.segmenters import SEGMENTERS, train_segmenters
 
 
 def harder(images, labels, augment, copies=4):
@@ -54,14 +86,18 @@ def validate(model, data, augment):
 
 def train_one(name, seed, data, options):
     """Train one network with one seed, or go on with it; what is known of the run, also written to its facts.json."""
-    recipe, network, folder = RECIPES[name], options.network, run_folder(name, variant(options), seed)
-    epochs, keep = options.epochs or recipe.epochs, options.keep or recipe.keep
+    recipe = RECIPES[name]
+    folder = run_folder(name, variant(options), seed)
+    epochs = options.epochs or recipe.epochs
+    keep = options.keep or recipe.keep
+    training = {**recipe.training, **changes(options)}
     if (folder / "facts.json").exists():
         return json.loads((folder / "facts.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
-    best, kept = folder / "best.weights.h5", folder / "kept.weights.h5"
+    best = folder / "best.weights.h5"
+    kept = folder / "kept.weights.h5"
     keras.utils.set_random_seed(seed)
-    model = NETWORKS[network](name, data)
+    model = NETWORKS[options.network](name, data)
     richer = recipe.enrich(data)
     fu.train(
         model,
@@ -74,36 +110,42 @@ def train_one(name, seed, data, options):
         best=best,
         backup=folder / "backup",
         backup_every=options.backup_every,
-        **recipe.training | changes(options),
+        **training,
     )
     if keep == "best":
         model.load_weights(best)
-    model.save_weights(kept)
+    save(model, kept)
     with open(folder / "log.csv", newline="") as file:
         epochs_run = list(csv.DictReader(file))
     by_epoch = [round(float(row["val_accuracy"]), 5) for row in epochs_run]
-    facts = how_made(sum(float(row["seconds"]) for row in epochs_run)) | {
-        "network": network,
+    facts = {
+        **how_made(sum(float(row["seconds"]) for row in epochs_run)),
+        "network": options.network,
         "seed": seed,
         "epochs": epochs,
         "precision": options.precision,
-        "training": recipe.training | changes(options),
+        "training": training,
         "keep": keep,
         "images": {"train": len(data.x_train), "validation": len(data.x_val), "an_epoch": len(richer.x_train)},
         "parameters": model.count_params(),
+        **validate(model, data, recipe.augment),
+        "validation_best_epoch": max(by_epoch),
+        "validation_last_epoch": by_epoch[-1],
     }
-    facts |= validate(model, data, recipe.augment)
-    facts |= {"validation_best_epoch": max(by_epoch), "validation_last_epoch": by_epoch[-1]}
-    write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+    save_results(folder / "facts.json", facts, indent=2)
     shutil.rmtree(folder / "backup")
     return facts
 
 
 def changes(options):
     """What the command line changes of the recipe's training: arguments of `compile_model`."""
-    jit = {"auto": None, "on": True, "off": False}[options.xla]
-    given = {"optimizer": options.optimizer, "learning_rate": options.learning_rate}
-    given |= {"accumulate": options.accumulate, "ema": options.ema, "jit": jit}
+    given = {
+        "optimizer": options.optimizer,
+        "learning_rate": options.learning_rate,
+        "accumulate": options.accumulate,
+        "ema": options.ema,
+        "jit": {"auto": None, "on": True, "off": False}[options.xla],
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -122,42 +164,27 @@ def ship(name, facts, data):
     The facts of the network that was there before join <name>_tried.json, if it had been tested and was another.
     """
     folder = run_folder(name, facts["network"], facts["seed"])
+    weights = ROOT / "data" / "weights" / f"{name}.keras"
     model = NETWORKS[facts["network"]](name, data)
     model.load_weights(folder / "kept.weights.h5")
-    model.save(ROOT / "data" / "weights" / f"{name}.keras")
+    save(model, weights)
     shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
-    known, earlier = RESULTS / f"{name}.json", RESULTS / f"{name}_tried.json"
+    known = RESULTS / f"{name}.json"
+    earlier = RESULTS / f"{name}_tried.json"
     before = json.loads(known.read_text()) if known.exists() else {}
     if facts.items() <= before.items():
+        print(f"{weights.name} is shipped: the same run as before, seed {facts['seed']}.")
         return  # the same run once more: what its test found stays
     if "test_accuracy" in before:
         tried = json.loads(earlier.read_text()) if earlier.exists() else []
-        write_text(earlier, json.dumps([*tried, before], indent=2) + "\n")
-    write_text(known, json.dumps(facts, indent=2) + "\n")
+        save_results(earlier, [*tried, before], indent=2)
+    save_results(known, facts, indent=2)
+    instead = f" in place of the one of {before['date']}, seed {before['seed']}" if before else ""
+    print(f"{weights.name} is shipped: seed {facts['seed']}{instead}. Test it: python tools/evaluate.py {name}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=[*RECIPES, *SEGMENTERS])
-    parser.add_argument("--seeds", type=int, nargs="+", help="default: the recipe's")
-    parser.add_argument("--network", choices=list(NETWORKS), default="focalnet")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's; ships nothing")
-    parser.add_argument("--keep", choices=("best", "last"), help="which epoch, instead of the recipe's; ships nothing")
-    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), help="instead of the recipe's; ships nothing")
-    parser.add_argument("--learning-rate", type=float, metavar="R", help="instead of the recipe's; ships nothing")
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        default="float32",
-        help="what layers compute in; the weights stay float32, the loss is scaled for float16 (default: float32)",
-    )
-    parser.add_argument(
-        "--xla", choices=("auto", "on", "off"), default="auto", help="auto: on accelerators, and on JAX"
-    )
-    parser.add_argument("--accumulate", type=int, metavar="N", help="change weights once in N batches")
-    parser.add_argument("--ema", type=float, metavar="M", help="keep the weights' moving average of this momentum")
-    parser.add_argument("--backup-every", type=int, metavar="N", help="a backup every N steps, not only every epoch")
-    options = parser.parse_args()
+    options = parser().parse_args()
     keras.config.set_dtype_policy(options.precision)
     if options.name in SEGMENTERS:
         return train_segmenters(options.name, options)
@@ -170,9 +197,11 @@ def main():
         runs.append(train_one(options.name, seed, data, options))
         print(f"{recipe.choose} {runs[-1][recipe.choose]:.4f}", flush=True)
     chosen = max(runs, key=lambda run: (run[recipe.choose], -run["validation_loss"]))
+    print(json.dumps(chosen, indent=2))
     if variant(options) == "focalnet":
         ship(options.name, chosen, data)
-    print(json.dumps(chosen, indent=2))
+    else:
+        print(f"Not shipped: {variant(options)} is not what the recipe trains.")
 
 
 if __name__ == "__main__":

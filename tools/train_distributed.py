@@ -14,7 +14,6 @@ it, and goes on from its backup. When all ways are measured and that was interru
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -22,16 +21,10 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts import arguments, files
+from parts.series import Series
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-
-import focal_utils as fu  # noqa: E402
-from parts.files import ROOT, how_made, write_text  # noqa: E402
-from parts.jobs import Job, JobFailed, end_with_parent  # noqa: E402
-
-RESULTS = ROOT / "data" / "results" / "distributed.json"
+RESULTS = files.RESULTS / "distributed.json"
 WAYS = {  # name: backend, processes, devices of each process
     "tensorflow": ("tensorflow", 1, 1),
     "jax": ("jax", 1, 1),
@@ -39,6 +32,42 @@ WAYS = {  # name: backend, processes, devices of each process
     "DataParallel": ("jax", 1, 2),
     "processes": ("jax", 2, 1),
 }
+
+
+def parse(given=None):
+    options = arguments.parser(__doc__)
+    whole = arguments.at_least(1)
+    options.add_argument("--ways", nargs="+", choices=list(WAYS), help="only these; writes no file (default: all)")
+    options.add_argument("--data", choices=("rendered", "gtsrb"), default="rendered", help="default: rendered")
+    options.add_argument("--steps", type=whole, default=50, help="of an epoch (default: 50)")
+    options.add_argument("--epochs", type=whole, default=1)
+    options.add_argument("--batch-size", type=whole, default=32, help="of all devices together (default: 32)")
+    options.add_argument("--validation", type=whole, default=512, metavar="N", help="images to validate on (512)")
+    options.add_argument("--learning-rate", type=arguments.between(0), default=2e-3)
+    options.add_argument("--seed", type=arguments.at_least(0), default=0)
+    options.add_argument("--backup", type=Path, metavar="FOLDER", help="a folder to go on from; for one way only")
+    options.add_argument("--backup-every", type=whole, metavar="N", help="a backup every N steps, not only every epoch")
+    options.add_argument(
+        "--restarts", type=arguments.at_least(0), default=0, metavar="N", help="start a job again that lost a process"
+    )
+    for name, kind in (("--work", str), ("--rank", int), ("--port", int), ("--out", Path)):
+        options.add_argument(name, type=kind, help=argparse.SUPPRESS)
+    known = options.parse_args(given)
+    if known.backup and not known.work and len(known.ways or WAYS) > 1:
+        options.error("--backup is for one way: several would go on from each other's backups. Name it with --ways.")
+    return known
+
+
+if __name__ == "__main__":
+    parse()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import keras
+import numpy as np
+
+import focal_utils as fu
+from parts.files import write_text
+from parts.jobs import Job, JobFailed, end_with_parent
+
 NETWORK = {"embed_dim": 16, "depths": (1, 1), "focal_levels": 2, "patch_size": 2, "preprocessing": "per_image"}
 
 
@@ -49,7 +78,8 @@ class Step(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs=None):
-        self.step, self.losses = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)), []
+        self.step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        self.losses = []
         print(f"from {self.step}", flush=True)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -120,7 +150,9 @@ def work(options):
     end_with_parent()
     devices, scope = spread(options.work, options.rank, options.port)
     keras.utils.set_random_seed(options.seed)
-    data, steps, start = images(options), Step(), time.perf_counter()
+    data = images(options)
+    steps = Step()
+    start = time.perf_counter()
     with scope:
         model = network(data)
     model.set_weights(first_weights(model, options.seed))
@@ -136,24 +168,30 @@ def work(options):
         backup=options.backup,
         backup_every=options.backup_every,
     )
-    seconds, weights = time.perf_counter() - start, model.get_weights()
+    seconds = time.perf_counter() - start
+    weights = model.get_weights()
     if options.rank == 0:
         keras.distribution.set_distribution(None)
         plain = network(data)
         plain.set_weights(weights)
-        facts = {"way": options.work, "devices": devices, "seconds": round(seconds, 1), "losses": steps.losses}
-        facts |= {"validation_accuracy": round(fu.accuracy(plain, data.x_val, data.y_val), 5)}
-        facts |= {"parameters": plain.count_params()}
+        facts = {
+            "way": options.work,
+            "devices": devices,
+            "seconds": round(seconds, 1),
+            "losses": steps.losses,
+            "validation_accuracy": round(fu.accuracy(plain, data.x_val, data.y_val), 5),
+            "parameters": plain.count_params(),
+        }
         np.savez(options.out / "weights.npz", *weights)
         write_text(options.out / "facts.json", json.dumps(facts) + "\n")
 
 
-def run(way, arguments, restarts=0, watch=lambda job, rank, line: None):
+def run(way, options, restarts=0, watch=lambda job, rank, line: None):
     """Run a way in processes of its own; its facts and its final weights, a list of arrays.
 
     Args:
         way: one of `WAYS`.
-        arguments: of this file's command line.
+        options: a list, of this file's command line.
         restarts: how many times the whole job is started again when a process of it has failed.
         watch: called with the job, a process's rank and each line that it says.
 
@@ -163,7 +201,7 @@ def run(way, arguments, restarts=0, watch=lambda job, rank, line: None):
     backend, count, _ = WAYS[way]
     here = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-u", __file__, *map(str, arguments), "--work", way, "--out", out]
+        command = [sys.executable, "-u", __file__, *map(str, options), "--work", way, "--out", out]
         for left in range(restarts, -1, -1):
             try:
                 with Job(command, count, here) as job:
@@ -198,50 +236,42 @@ def describe(facts):
     return f"{text}  at most {apart}" if apart else text
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="only these; writes no file (default: all)")
-    parser.add_argument("--data", choices=("rendered", "gtsrb"), default="rendered", help="default: rendered")
-    parser.add_argument("--steps", type=int, default=50, help="of an epoch (default: 50)")
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--batch-size", type=int, default=32, help="of all devices together (default: 32)")
-    parser.add_argument("--validation", type=int, default=512, metavar="N", help="images to validate on (default: 512)")
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--backup", type=Path, metavar="FOLDER", help="a folder to go on from; for one way only")
-    parser.add_argument("--backup-every", type=int, metavar="N", help="a backup every N steps, not only every epoch")
-    parser.add_argument("--restarts", type=int, default=0, metavar="N", help="start a job again that lost a process")
-    for name, kind in (("--work", str), ("--rank", int), ("--port", int), ("--out", Path)):
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.backup and not options.work and len(options.ways or WAYS) > 1:
-        parser.error("--backup is for one way: several would go on from each other's backups. Name it with --ways.")
-    return options
-
-
 def main():
-    options, arguments = parse(), sys.argv[1:]
+    options = parse()
     if options.work:
         return work(options)
     backends = {WAYS[way][0] for way in options.ways or WAYS}
     if missing := [backend for backend in sorted(backends) if not find_spec(backend)]:
         here = " ".join(way for way, (backend, *_) in WAYS.items() if backend not in missing)
         return f"{missing[0]} is not installed: pip install {missing[0]}, or take only --ways {here}"
-    settings = {"data": options.data, "steps": options.steps, "epochs": options.epochs}
-    settings |= {"batch_size": options.batch_size, "validation": options.validation, "seed": options.seed}
-    settings |= {"learning_rate": options.learning_rate, "network": json.loads(json.dumps(NETWORK))}
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() and not options.ways else {}
-    kept = kept if kept.get("settings") == settings else {"runs": [], "seconds": 0}
-    runs, begin = kept["runs"], time.time() - kept["seconds"]
-    for way in options.ways or WAYS:
-        if way in [facts["way"] for facts in runs]:
-            continue
-        runs.append(run(way, arguments, options.restarts)[0])
-        print(describe(compare(runs)[-1]), flush=True)
-        if not options.ways:
-            head = how_made(time.time() - begin, "jax") | {"complete": len(runs) == len(WAYS), "settings": settings}
-            write_text(RESULTS, json.dumps(head | {"runs": runs}, indent=1) + "\n")
+    if options.ways:
+        compared = []
+        for way in options.ways:
+            compared.append(run(way, sys.argv[1:], options.restarts)[0])
+            print(describe(compare(compared)[-1]), flush=True)
+        return 0
+    series = Series(RESULTS, "runs", fixed={"settings": settings(options)}, packages=["jax"])
+    rows = series.rows["runs"]
+    for case in series.missing("runs", [{"way": way} for way in WAYS]):
+        facts, _ = run(case["way"], sys.argv[1:], options.restarts)
+        compare([*rows, facts])
+        series.add("runs", facts, complete=len(rows) + 1 == len(WAYS))
+        print(describe(facts), flush=True)
     return 0
+
+
+def settings(options):
+    """What must be the same for runs to be compared."""
+    return {
+        "data": options.data,
+        "steps": options.steps,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "validation": options.validation,
+        "seed": options.seed,
+        "learning_rate": options.learning_rate,
+        "network": NETWORK,
+    }
 
 
 if __name__ == "__main__":

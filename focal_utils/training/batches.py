@@ -7,7 +7,7 @@ from focal_utils.machine import accelerators
 ENDLESS = 2**62  # epochs; no run gets there
 
 
-class _TensorFlow:
+class LazyTensorFlow:
     """TensorFlow, imported when it is first used: under JAX or PyTorch it is needed for batches only.
 
     Raises:
@@ -27,7 +27,7 @@ class _TensorFlow:
         return getattr(module, name)
 
 
-tf = _TensorFlow()
+tf = LazyTensorFlow()
 
 
 def training_batches(images, labels, classes, batch_size=128, augment=None, seed=0, start=0):

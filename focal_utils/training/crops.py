@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from focal_utils.machine import accelerators
 from focal_utils.training.augment import relight, tint, turn_over
-from focal_utils.training.batches import rows_of_steps
+from focal_utils.training.batches import rows_of_steps, tf
 
 CHANNELS = 3  # of the picture; what is to be said of it comes behind
 
@@ -69,8 +69,6 @@ def crop(tiles, draws, side, zoom=0.33):
         side: of the crops in pixels.
         zoom: the square's side is `side` times e^−zoom to e^zoom, as far as the tile reaches.
     """
-    import tensorflow as tf
-
     height = tf.cast(tf.shape(tiles)[1], tf.float32)
     size, shape, right, down = tf.unstack(draws)
     wide = tf.minimum(side * tf.exp(zoom * size + 0.1 * shape), height)  # (B,) in pixels of the tile
@@ -99,8 +97,6 @@ def augment_pictures(tiles, seed, side=192, gamma=0.4, light=0.2, colour=0.15, g
     Returns:
         (B, side, side, 3 + any) float32, 0…255.
     """
-    import tensorflow as tf
-
     seed = tf.cast(seed, tf.int32)
     draws = tf.random.stateless_uniform((16, tf.shape(tiles)[0]), seed, -1.0, 1.0)
     crops = turn_over(crop(tf.cast(tiles, tf.float32), draws[:4], side), draws[4:7])
@@ -134,8 +130,6 @@ def crop_batches(tiles, rows, batch_size, augment, seed=0, start=0):
         augment: a function (tiles, seed) → crops, like `augment_pictures`.
         seed: fixes the order and the augmentation. start: the step with which it begins.
     """
-    import tensorflow as tf
-
     held = tf.constant(tiles)
     chosen = tf.constant(rows, tf.int32)
 
@@ -148,7 +142,6 @@ def crop_batches(tiles, rows, batch_size, augment, seed=0, start=0):
 
 def tile_batches(tiles, batch_size):
     """A tf.data set of (pictures, targets) batches of whole tiles, once each and in their order."""
-    import tensorflow as tf
 
     def load(batch):
         return picture_and_target(tf.cast(batch, tf.float32))

@@ -1,5 +1,6 @@
 """What the tools share: where things are, and how a file is changed without ever being left half written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "data" / "results"
 
 
 def notebooks(root=ROOT):
@@ -30,6 +32,11 @@ def how_made(seconds, *packages):
         **facts,
         "versions": {**facts["versions"], **{package: version(package) for package in packages}},
     }
+
+
+def save_results(path, facts, indent=1):
+    """Write facts to a JSON file of results; `fu.load_results` reads them."""
+    write_text(path, json.dumps(facts, indent=indent, ensure_ascii=False) + "\n")
 
 
 def write_text(path, text):

@@ -12,7 +12,7 @@ import numpy as np
 import focal_utils as fu
 from focal_utils.data import PictureSet, kind_of
 from focal_utils.statistics import bootstrap_interval
-from focal_utils.training import THRESHOLDS, score
+from focal_utils.training import THRESHOLDS, save, score
 from parts.files import ROOT, how_made, write_text
 from parts.recipes import run_folder
 
@@ -105,7 +105,7 @@ def train_segmenter_seed(name, seed, data, options):
         backup_every=options.backup_every,
         **recipe.training,
     )
-    model.save_weights(folder / "kept.weights.h5")
+    save(model, folder / "kept.weights.h5")
     with open(folder / "log.csv", newline="") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     tried = {depth: figures(score(model, data.x_val, data.y_val, depth=depth)) for depth in recipe.depths}
@@ -145,7 +145,7 @@ def ship_segmenter(name, facts):
     folder = run_folder(name, facts["kind"], facts["seed"])
     model = focal_segmenter(name)
     model.load_weights(folder / "kept.weights.h5")
-    model.save(ROOT / "data" / "weights" / f"{name}.keras")
+    save(model, ROOT / "data" / "weights" / f"{name}.keras")
     shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
