@@ -89,7 +89,7 @@ def measure(
         >>> cases = {"focal": fu.FocalModulation(96), "attention": fu.SelfAttention(96)}
         >>> focal, attention = fu.measure(cases, (56, 56, 96))
         >>> focal.macs, attention.macs
-        (106902320, 2003828736)
+        (126744576, 2003828736)
     """
     cases = named(cases)
     check_at_least(batch=(batch, 1), rounds=(rounds, 0))

@@ -79,7 +79,7 @@ RIGHT = [
     ("5.1 shapes", lambda h, w, c, p, n: ops.convert_to_tensor([(h // p >> s, w // p >> s, c << s) for s in range(n)])),
     (
         "5.3 own variant",
-        {"embed_dim": 32, "depths": np.array([2, 4, 2]), "focal_levels": [3, 2, 2], "patch_size": 4},
+        {"embed_dim": np.int64(32), "depths": np.array([2, 4, 2]), "focal_levels": [3, 2, 2], "patch_size": 4},
     ),
 ]
 

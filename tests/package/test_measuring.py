@@ -267,3 +267,9 @@ def test_cases_take_turns_and_each_begins_once(monkeypatch):
     steps = "".join(name for name, word in asked if word == "steps")
     assert steps == "abc" + "bca" + "cab" and [row.batch for row in rows] == [2, 2, 2]
     assert [row.seconds for row in rows] == [1.0] * 3 and json.dumps(rows)
+
+
+def test_the_docstring_s_example_counts_right():
+    cases = {"focal": fu.FocalModulation(96), "attention": fu.SelfAttention(96)}
+    counted = tuple(fu.count_macs(case, (56, 56, 96)) for case in cases.values())
+    assert str(counted) in fu.measure.__doc__
