@@ -49,6 +49,8 @@ def read_picture(source, name="picture"):
             raise ValueError(
                 f"{path} is a folder: give its files, list(Path({str(path)!r}).glob('*.jpg')) for instance."
             )
+        if not path.exists():
+            raise FileNotFoundError(f"There is no picture {path}, seen from {Path.cwd()}: check its name and folder.")
         source = path.read_bytes()
     if isinstance(source, (bytes, bytearray, memoryview)):
         with in_words(name), Image.open(io.BytesIO(source)) as image:

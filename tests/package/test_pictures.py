@@ -124,7 +124,7 @@ def test_files_and_folders(tmp_path):
         assert np.array_equal(pictures.read_picture(source)[0], np.asarray(noise(8, 6, 3)))
     with pytest.raises(ValueError, match="is a folder: give its files"):
         pictures.read_picture(tmp_path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="There is no picture .*b.png, seen from"):
         pictures.read_picture(tmp_path / "b.png")
     (tmp_path / "c.png").write_bytes(path.read_bytes()[:60])
     with pytest.raises(ValueError, match="c.png is damaged or cut short"):
