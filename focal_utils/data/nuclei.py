@@ -74,7 +74,8 @@ class PictureSet:
     def __repr__(self):
         parts = [getattr(self, f"x_{part}") for part in PARTS]
         counts = " / ".join(f"{len(part):,}" for part in parts)
-        sides = [side for part in parts for picture in part for side in picture.shape[:2]]
+        pictures = [picture for part in parts for picture in part]
+        sides = [side for picture in pictures for side in picture.shape[:2]]
         return (
             f"<PictureSet {self.name} ({self.source}): {counts} train / val / test, "
             f"sides of {min(sides)} to {max(sides)} pixels>"
@@ -134,7 +135,7 @@ def load_nuclei(shipped=False, seed=SPLIT, download=True):
         instead = "load_nuclei(shipped=True) gives a selection of the pictures without any other data"
         wanted = f"{OFFICIAL} or {MENDED}"
         (path,) = obtain({OFFICIAL: (ADDRESS + OFFICIAL, None)}, wanted, instead, download)
-    nuclei, origins = _with_labels(path)
+    nuclei, origins = with_labels(path)
     source = f"{nuclei.edition}, {len(nuclei.ids)} pictures"
     return split_by_origin(nuclei.ids, nuclei.pictures, nuclei.labels, origins, source, seed)
 
@@ -184,20 +185,21 @@ def read_archive(path, editions=EDITIONS):
     from rich.progress import track
 
     with open_archive(path) as archive:
-        found = _members(archive)
+        found = members_of(archive)
         edition = editions.get(len(found))
         if edition is None:
             expected = " or ".join(f"{count} ({name})" for count, name in editions.items())
             raise DamagedData(f"{path} holds {len(found)} pictures, expected {expected}. Get the archive again.")
-        pictures, labels = [], []
+        pictures = []
+        labels = []
         for members in track(found.values(), f"Reading {len(found)} pictures and their masks"):
-            picture = _read_picture(archive, members["images"])
+            picture = read_picture_of(archive, members["images"])
             pictures.append(picture)
-            labels.append(_read_labels(archive, members, picture.shape[:2]))
+            labels.append(read_labels(archive, members, picture.shape[:2]))
     return Nuclei(list(found), pictures, labels, edition)
 
 
-def _members(archive):
+def members_of(archive):
     """The members of each picture, in the order of the ids: {id: {"images": name, "masks": names}}.
 
     Raises:
@@ -221,7 +223,7 @@ def _members(archive):
     return found
 
 
-def _open(archive, name):
+def open_picture(archive, name):
     """A member as a Pillow image of 8 bits a channel.
 
     Raises:
@@ -239,13 +241,13 @@ def _open(archive, name):
     return picture
 
 
-def _read_picture(archive, name):
+def read_picture_of(archive, name):
     """A picture (height, width, 3), uint8; alpha is dropped where it is opaque everywhere.
 
     Raises:
-        DamagedData: see `_open`; or pixels that are transparent, whose colour is not known.
+        DamagedData: see `open_picture`; or pixels that are transparent, whose colour is not known.
     """
-    picture = _open(archive, name)
+    picture = open_picture(archive, name)
     if "A" in picture.getbands() and picture.getchannel("A").getextrema()[0] < 255:
         raise DamagedData(
             f"{archive.filename}: {name} has transparent pixels, whose colour is not known. Lay it on a background "
@@ -254,7 +256,7 @@ def _read_picture(archive, name):
     return np.asarray(picture.convert("RGB"))
 
 
-def _read_labels(archive, members, shape):
+def read_labels(archive, members, shape):
     """The label map of a picture's masks: uint16 (height, width), 0 outside, then 1, 2, … in the order of their names.
 
     A pixel that two masks claim goes to the first. In the mended archive six pictures have one or two such pixels.
@@ -264,7 +266,7 @@ def _read_labels(archive, members, shape):
     """
     labels = np.zeros(shape, np.uint16)
     for number, name in enumerate(members["masks"], start=1):
-        mask = np.asarray(_open(archive, name).convert("L")) > 0
+        mask = np.asarray(open_picture(archive, name).convert("L")) > 0
         where = f"{archive.filename}: the mask {name}"
         if mask.shape != shape:
             height, width = shape
@@ -284,7 +286,7 @@ def _read_labels(archive, members, shape):
     return labels
 
 
-def _with_labels(path):
+def with_labels(path):
     """`Nuclei` of an archive, and their origins: the label maps through the cache, since the masks take a minute."""
     cached = cache_folder() / f"{path.stem}_labels.npz"
     facts = path.stat()
@@ -293,7 +295,7 @@ def _with_labels(path):
         try:
             arrays = read_npz(cached, ("made_from", "ids", "origins", "shapes", "labels"))
             if str(arrays["made_from"]) == made_from:
-                return _from_cache(path, arrays)
+                return from_cache(path, arrays)
         except DamagedData as error:
             warnings.warn(f"{error} It is not used, and made again.", stacklevel=3)
     nuclei = read_archive(path)
@@ -314,14 +316,14 @@ def _with_labels(path):
     return nuclei, origins
 
 
-def _from_cache(path, arrays):
+def from_cache(path, arrays):
     """`Nuclei` of an archive whose label maps are in the cache, and the origins: only the pictures are read."""
     ids = arrays["ids"].tolist()
     with open_archive(path) as archive:
-        found = _members(archive)
+        found = members_of(archive)
         if list(found) != ids:
             raise DamagedData(f"The label maps kept of {path} are of other pictures than those in it.")
-        pictures = [_read_picture(archive, members["images"]) for members in found.values()]
+        pictures = [read_picture_of(archive, members["images"]) for members in found.values()]
     shapes = arrays["shapes"]
     cuts = np.split(arrays["labels"], np.cumsum(shapes.prod(axis=1))[:-1])
     labels = [flat.reshape(shape) for flat, shape in zip(cuts, shapes, strict=True)]
@@ -362,10 +364,19 @@ def same_origin(pictures):
 def borders(pictures):
     """The grey borders of pictures of one size, each with the pixels beside it: {side: (outer, inner)}, (N, side)."""
     grey = [picture.mean(axis=-1, dtype="float32") for picture in pictures]
-    cuts = {"left": (0, 1), "right": (-1, -2)}
-    found = {side: tuple(np.stack([g[:, at] for g in grey]) for at in places) for side, places in cuts.items()}
-    cuts = {"top": (0, 1), "bottom": (-1, -2)}
-    return found | {side: tuple(np.stack([g[at] for g in grey]) for at in places) for side, places in cuts.items()}
+
+    def column(at):
+        return np.stack([picture[:, at] for picture in grey])
+
+    def row(at):
+        return np.stack([picture[at] for picture in grey])
+
+    return {
+        "left": (column(0), column(1)),
+        "right": (column(-1), column(-2)),
+        "top": (row(0), row(1)),
+        "bottom": (row(-1), row(-2)),
+    }
 
 
 def continues(one, other):
@@ -469,7 +480,7 @@ def shows_the_same(one, other, down, right):
     return False
 
 
-def _read_png(path, mode=None):
+def read_png(path, mode=None):
     """A PNG file as an array, in another of Pillow's modes if asked.
 
     Raises:
@@ -495,8 +506,8 @@ def read_selection(folder):
     fields = {f"{kind}_{part}": [] for part in PARTS for kind in ("x", "y", "id", "origin")}
     for row in rows:
         check_choice("part", row["part"], PARTS)
-        picture = _read_png(folder / f"{row['id']}.png", "RGB")
-        labels = _read_png(folder / f"{row['id']}_nuclei.png").astype(np.uint16)
+        picture = read_png(folder / f"{row['id']}.png", "RGB")
+        labels = read_png(folder / f"{row['id']}_nuclei.png").astype(np.uint16)
         if labels.shape != picture.shape[:2]:
             raise DamagedData(f"{folder}: the label map of {row['id']} has shape {labels.shape}, its picture another.")
         fields[f"x_{row['part']}"].append(picture)

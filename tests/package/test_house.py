@@ -1,7 +1,4 @@
 """The rules of the house, held by reading the code: what imports what, and one thought a line.
-
-`NOT_YET` lists the folders and files that do not hold the rules of a line yet. It may only get shorter: what holds
-them all must be taken off the list.
 """
 
 import ast
@@ -14,15 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "focal_utils"
-
-# A folder, with all that is in it, or a file. Whoever has mended theirs takes it off.
-NOT_YET = (
-    "focal_utils/data",
-    "tools/parts/files.py",
-)
-
-# Files whose names still begin with an underscore; likewise.
-UNDERSCORES_NOT_YET = ("focal_utils/data/nuclei.py",)
 
 # Two names that are one thing, so that one line may set both; other words may stand around them, as in `cut_height`.
 ONE_THING = (
@@ -180,25 +168,15 @@ def faults(rule, names):
     return [f"{name}:{node.lineno}: {words}" for name in names for node, words in rule(tree_of(name))]
 
 
-def excused(name):
-    return any(name == listed or name.startswith(listed + "/") for listed in NOT_YET)
-
-
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_one_thought_a_line(rule):
-    found = faults(rule, [name for name in code_files() if not excused(name)])
+    found = faults(rule, code_files())
     assert not found, "\n" + "\n".join(found)
 
 
 def test_public_and_private_are_told_apart_by_one_rule():
-    found = faults(names_with_underscore, [name for name in code_files() if name not in UNDERSCORES_NOT_YET])
+    found = faults(names_with_underscore, code_files())
     assert not found, "\n" + "\n".join(found)
-
-
-@pytest.mark.parametrize("listed", NOT_YET)
-def test_what_holds_the_rules_is_taken_off_the_list(listed):
-    names = [name for name in code_files() if name == listed or name.startswith(listed + "/")]
-    assert any(faults(rule, names) for rule in RULES), f"{listed} holds every rule: take it off NOT_YET"
 
 
 @pytest.mark.parametrize(

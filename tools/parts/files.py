@@ -52,7 +52,8 @@ def replace_between(text, name, body):
     Raises:
         ValueError: the text does not hold the two markers, once each and in this order.
     """
-    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    start = f"<!-- {name}:start -->"
+    end = f"<!-- {name}:end -->"
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
         raise ValueError(f"expected one {start} and after it one {end}; put them where the text belongs")
     before, rest = text.split(start)

@@ -56,7 +56,7 @@ def network(id, title, model, pictures, folder, credit=""):
     """A network for the page, its file and its pictures written into `folder`: what `mount` takes."""
     from PIL import Image
 
-    from focal_utils.explorer.network import network_bytes
+    from focal_utils.explorer import network_bytes
 
     (folder / f"{id}.focal").write_bytes(network_bytes(model, list(model.class_names), "float16"))
     listed = []
