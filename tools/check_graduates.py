@@ -48,6 +48,15 @@ def with_docstrings_of(node, documented):
     return node
 
 
+class WithoutGuards(ast.NodeTransformer):
+    """Takes out the lines that only call a `check_…`: a cell may leave the package's guards to the package."""
+
+    def visit_Expr(self, node):
+        call = node.value
+        guards = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id.startswith("check_")
+        return None if guards else node
+
+
 def shown_methods(node, shown, decorators):
     """A copy of the class `node` with those methods only whose names are in `shown`, and with `decorators`.
 
@@ -63,11 +72,14 @@ def shown_methods(node, shown, decorators):
 def same_code(grown, other):
     """Whether the definition `grown` in a cell is the package's `other`.
 
+    Guards, lines that only call a `check_…`, count on neither side.
+
     A class in a cell may leave out methods, its decorators, MIXINS, and the PLUMBING or have its own: then it is the
     same if it has some other method, and each of them, the other bases and the class attributes are the package's.
     """
     documented = {name for name, inner in definitions([grown]) if ast.get_docstring(inner) is not None}
-    other = with_docstrings_of(other, documented)
+    other = WithoutGuards().visit(with_docstrings_of(other, documented))
+    grown = WithoutGuards().visit(copy.deepcopy(grown))
     if ast.dump(grown) == ast.dump(other):
         return True
     if not (isinstance(grown, ast.ClassDef) and isinstance(other, ast.ClassDef)):

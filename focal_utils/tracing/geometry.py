@@ -73,6 +73,16 @@ def overlap(geometry, count, low, high):
     return np.clip(np.minimum(high, left + stride) - np.maximum(low, left), 0, None) / stride
 
 
+def check_boxes(boxes):
+    """Raise unless boxes are four numbers each and have an area."""
+    boxes = np.asarray(boxes, float)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"Boxes of shape {boxes.shape}: (B, 4) is needed, x1, y1, x2, y2 for each picture.")
+    x1, y1, x2, y2 = boxes.T
+    if not (np.all(x2 > x1) and np.all(y2 > y1)):
+        raise ValueError("A box needs x1 < x2 and y1 < y2, in this order: x1, y1, x2, y2.")
+
+
 def inside_box(boxes, geometry, shape):
     """Share of each map pixel that lies in its picture's box: (B, h, w), from 0 to 1.
 
@@ -86,12 +96,8 @@ def inside_box(boxes, geometry, shape):
     Raises:
         ValueError: a box without area, or of other than four numbers.
     """
-    boxes = np.asarray(boxes, float)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"Boxes of shape {boxes.shape}: (B, 4) is needed, x1, y1, x2, y2 for each picture.")
-    x1, y1, x2, y2 = boxes.T
-    if not (np.all(x2 > x1) and np.all(y2 > y1)):
-        raise ValueError("A box needs x1 < x2 and y1 < y2, in this order: x1, y1, x2, y2.")
+    check_boxes(boxes)
+    x1, y1, x2, y2 = np.asarray(boxes, float).T
     height, width = shape
     return overlap(geometry, height, y1, y2)[:, :, None] * overlap(geometry, width, x1, x2)[:, None, :]
 

@@ -19,6 +19,15 @@ def contributions(trace):
     return np.abs(trace.gates) * np.stack(sizes, axis=-1)
 
 
+def check_weights(amounts, weights):
+    """Raise unless each pixel has one weight, and each image a pixel that counts."""
+    if np.shape(weights) != amounts.shape[:-1]:
+        raise ValueError(f"weights {np.shape(weights)} must have one number for each pixel of {amounts.shape}.")
+    total = weights.sum(axis=(1, 2))
+    if not np.all(total > 0):
+        raise ValueError(f"Of image {np.flatnonzero(~(total > 0))[0]} no pixel counts: is its mask empty?")
+
+
 def mean_winner(amounts, weights):
     """Number of the level with the largest of `amounts`, from 1, averaged over pixels: (B,).
 
@@ -31,13 +40,9 @@ def mean_winner(amounts, weights):
     Raises:
         ValueError: weights that do not fit, or an image none of whose pixels counts.
     """
-    if np.shape(weights) != amounts.shape[:-1]:
-        raise ValueError(f"weights {np.shape(weights)} must have one number for each pixel of {amounts.shape}.")
-    total = weights.sum(axis=(1, 2))
-    if not np.all(total > 0):
-        raise ValueError(f"Of image {np.flatnonzero(~(total > 0))[0]} no pixel counts: is its mask empty?")
+    check_weights(amounts, weights)
     winner = 1 + amounts.argmax(axis=-1)  # (B, H, W)
-    return (weights * winner).sum(axis=(1, 2)) / total
+    return (weights * winner).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
 
 
 def winners(model, images, masks, amounts=contributions, batch_size=256):

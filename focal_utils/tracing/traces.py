@@ -201,6 +201,23 @@ def trace(model, images):
     return run_traced(model, images)[1]
 
 
+def check_probe(layer, size, channels):
+    """Raise unless `impulse_response` can be asked this."""
+    if not callable(layer):
+        raise TypeError(f"layer is a {type(layer).__name__}: give a layer, or a function from map to map.")
+    check_at_least(size=(size, 1), channels=(channels, 1))
+    if size % 2 == 0:
+        raise ValueError(f"size={size}: an odd side is needed, so that there is a centre pixel.")
+
+
+def check_response(pair, size, channels):
+    """Raise unless a layer's answer is a pair of finite maps of the size that it was given."""
+    if pair.ndim != 4 or pair.shape[:3] != (2, size, size):
+        raise ValueError(f"The layer made {pair.shape} of (2, {size}, {size}, {channels}): height and width must stay.")
+    if not np.isfinite(pair).all():
+        raise ValueError("The layer's output has numbers that are not finite (NaN): are its weights damaged?")
+
+
 def impulse_response(layer, size=33, channels=8, strength=100.0):
     """How much each output pixel moves when the centre pixel of the input does: (size, size), NumPy.
 
@@ -219,19 +236,12 @@ def impulse_response(layer, size=33, channels=8, strength=100.0):
         ValueError: an even size, no channel, or a layer whose output has another size or numbers that are not finite.
         TypeError: something that cannot be called.
     """
-    if not callable(layer):
-        raise TypeError(f"layer is a {type(layer).__name__}: give a layer, or a function from map to map.")
-    check_at_least(size=(size, 1), channels=(channels, 1))
-    if size % 2 == 0:
-        raise ValueError(f"size={size}: an odd side is needed, so that there is a centre pixel.")
+    check_probe(layer, size, channels)
     still = np.random.default_rng(0).normal(size=(size, size, channels)).astype("float32")
     moved = still.copy()
     moved[size // 2, size // 2] += strength
     pair = ops.convert_to_numpy(layer(ops.convert_to_tensor(np.stack([still, moved]))))
-    if pair.ndim != 4 or pair.shape[:3] != (2, size, size):
-        raise ValueError(f"The layer made {pair.shape} of (2, {size}, {size}, {channels}): height and width must stay.")
-    if not np.isfinite(pair).all():
-        raise ValueError("The layer's output has numbers that are not finite (NaN): are its weights damaged?")
+    check_response(pair, size, channels)
     return np.abs(pair[1] - pair[0]).max(axis=-1)
 
 

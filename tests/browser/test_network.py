@@ -8,7 +8,7 @@ import pytest
 import focal_utils as fu
 from focal_utils.explorer.bundle import script
 from focal_utils.explorer.network import network_bytes, read_network
-from focal_utils.tracing import run
+from focal_utils.tracing import run_traced
 
 CLOSE = 1e-4  # of the largest value, as promised; what is reached is about 1e-6
 PICTURES = 200
@@ -62,7 +62,7 @@ def in_page(new_page):
 
 def expected(model, pictures, edit=None):
     """What Keras says of the pictures: logits, then the gates of all blocks, (pictures, numbers)."""
-    logits, traces = run(model, pictures, edit)
+    logits, traces = run_traced(model, pictures, edit)
     return np.concatenate([logits] + [trace.gates.reshape(len(pictures), -1) for trace in traces], axis=1), traces
 
 
