@@ -52,7 +52,7 @@ def facts_of(shapes, family):
             depths[stage] = max(depths.get(stage, 0), int(match[2]) + 1)
         if match := LEVEL.search(name):
             kernels.setdefault(int(match[1]), {})[int(match[3])] = shape[0] if shape else None
-        if mlp_ratio is None and name.endswith("mlp.fc1.weight") and shape:
+        if mlp_ratio is None and name.endswith("mlp.fc1.weight") and len(shape or ()) == 2:
             mlp_ratio = shape[1] / shape[0]
     return Facts(
         attention=any_has(".attn.", ".attention.self."),

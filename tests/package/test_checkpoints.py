@@ -609,3 +609,14 @@ def test_what_is_fitted_is_still_all_or_nothing():
     level = "layers.0.blocks.0.modulation.focal_layers.0.0.weight"
     refused(larger, source | {level: np.ones((8, 1, 3, 5), "float32")}, ValueError, level, kernels="pad")
     refused(larger, source | {level: np.full((8, 1, 3, 3), np.nan)}, ValueError, level, kernels="pad")
+
+
+@pytest.mark.parametrize("shape", [(16,), (), (4, 4, 16)], ids=str)
+@pytest.mark.parametrize(
+    "name", ["layers.0.blocks.0.mlp.fc1.weight", "layers.0.blocks.0.modulation.f.weight", "head.fc.weight"]
+)
+def test_a_tensor_of_another_rank_is_refused_in_words(name, shape):
+    model = small()
+    tensors = fu.peer_weights(model, "timm")
+    name = next(known for known in tensors if known.endswith(name.split(".", 1)[1]))
+    refused(model, {**tensors, name: np.zeros(shape, "float32")}, ValueError, name)
