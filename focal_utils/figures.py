@@ -12,11 +12,24 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from focal_utils.errors import check_choice
 from focal_utils.layers.focal import level_names
 
+# Of the first, second, … level and of the global one, the same in the explorer (explorer/page/colours.js); those who do
+# not see red from green tell them apart, too.
+LEVEL_COLOURS = ("#e07b00", "#009e73", "#c2569b", "#8c6d31", "#5d6f7e")
+GLOBAL_COLOUR = "#3b78d8"
 SIGNED = "RdBu_r"
 AMOUNT = "viridis"
 MARKERS = "osD^vP"  # one for each series, so that colour alone says nothing
+
+
+def level_colour(name):
+    """The colour of a level by its name, "level 1" … or "global" (see `level_names`), "#rrggbb"."""
+    if name == "global":
+        return GLOBAL_COLOUR
+    number = int(name.removeprefix("level ")) - 1
+    return LEVEL_COLOURS[number % len(LEVEL_COLOURS)]
 
 
 def show(figure, alt, dpi=90):
@@ -233,3 +246,340 @@ def confusion_figure(counts, log=True):
     ax.set(xlabel="predicted class", ylabel="true class", xticks=ticks, yticks=ticks, facecolor="0.92")
     figure.colorbar(drawn, ax=ax, label="images")
     return figure
+
+
+# ---- the drawing of the layer
+
+
+PARTS = ("projection", "contexts", "gates", "aggregation", "modulation")
+COLUMN = 1.5  # from one level to the next; units of the drawing, of which SCALE are an inch
+FIRST_COLUMN = 4.5
+SCALE = 1.28
+ROWS = {"query": 4.35, "context": 2.85, "product": 1.75, "gate": 0.75}
+SIDE = 0.72  # of a drawn map
+PALE = 0.16  # of a colour that is left where a part stands back
+PALE_WORDS = 0.5  # likewise, of words: they can still be read
+CELLS = 4  # channels a side that a map shows of one pixel
+LINE = "#3a4652"
+FACE = "#eef1f4"
+
+
+def mixed(colour, share, other="#ffffff"):
+    """`share` of a colour, "#rrggbb", and the rest of another."""
+    numbers = [[int(code[at : at + 2], 16) for at in (1, 3, 5)] for code in (colour, other)]
+    return "#" + "".join(f"{round(share * one + (1 - share) * two):02x}" for one, two in zip(*numbers, strict=True))
+
+
+def pixel_numbers(parts, row, column, picture=0):
+    """One pixel's numbers for `layer_diagram`: a dict of its vectors, as arrays.
+
+    Args:
+        parts: `FocalParts`, what `FocalModulation.parts` gives, or a `BlockTrace` of `fu.trace`: query and modulator
+            (B, H, W, C), contexts, a list of (B, H, W, C) and (B, 1, 1, C), gates (B, H, W, L + 1).
+        row: of the map. column: likewise. picture: which one of the batch.
+
+    Returns:
+        query, sum = Σ g·z, modulator and product = q ⊙ m, (C) each; gates (L + 1); contexts (L + 1, C).
+
+    Example:
+        >>> numbers = fu.figures.pixel_numbers(layer.parts(x), row=3, column=5)
+    """
+    query = np.asarray(parts.query[picture, row, column])
+    modulator = np.asarray(parts.modulator[picture, row, column])
+    gates = np.asarray(parts.gates[picture, row, column])
+    maps = [np.asarray(context[picture]) for context in parts.contexts]
+    contexts = np.stack([one[0, 0] if len(one) == 1 else one[row, column] for one in maps])
+    return {
+        "query": query,
+        "contexts": contexts,
+        "gates": gates,
+        "sum": gates @ contexts,
+        "modulator": modulator,
+        "product": query * modulator,
+    }
+
+
+def layer_diagram(part=None, numbers=None, levels=3, window=3):
+    """Focal modulation as one drawing: X → query, contexts, gates → Σ g·z → h → m → q ⊙ m → proj → y; a `Figure`.
+
+    Args:
+        part: what stands out in colour, while the rest stands back: "projection", "contexts", "gates", "aggregation" or
+            "modulation", or several of them; None: all.
+        numbers: of one pixel, from `pixel_numbers`; then each map shows sixteen channels of it and the number of one.
+        levels: focal levels L, of which the global one is not; with `numbers` there are as many as these have.
+        window: side of the first level's kernel, in pixels; each level's is two wider than the one before.
+
+    Raises:
+        ValueError: an unknown part, or no focal level.
+
+    Example:
+        >>> fu.show(fu.figures.layer_diagram("gates"), "Focal modulation as a drawing; its gates stand out.")
+    """
+    shown = PARTS if part is None else (part,) if isinstance(part, str) else tuple(part)
+    for name in shown:
+        check_choice("part", name, PARTS)
+    if numbers is not None:
+        levels = len(numbers["gates"]) - 1
+    if levels < 1:
+        raise ValueError(f"levels is {levels}: the drawing needs one focal level or more beside the global one.")
+    drawing = LayerDrawing(shown, numbers, levels, window)
+    drawing.draw()
+    return drawing.figure
+
+
+class LayerDrawing:
+    """The drawing of `layer_diagram`, from left to right; see there for the arguments."""
+
+    def __init__(self, shown, numbers, levels, window):
+        self.shown = shown
+        self.numbers = numbers
+        self.window = window
+        self.names = level_names(levels, levels + 1)
+        self.columns = [FIRST_COLUMN + COLUMN * number for number in range(levels + 1)]
+        self.sum_x = self.columns[-1] + 1.15
+        self.modulator_x = self.sum_x + 2.1
+        self.width = self.modulator_x + 3.15
+        low = -0.15 if numbers is None else -0.5
+        self.height = 5.2 - low
+        self.figure = Figure(figsize=(self.width / SCALE, self.height / SCALE))
+        self.ax = self.figure.add_axes((0, 0, 1, 1))
+        self.ax.set(xlim=(0, self.width), ylim=(low, low + self.height))
+        self.ax.axis("off")
+        self.channel = 0
+        if numbers is not None:
+            self.channel = int(np.abs(numbers["product"][: CELLS**2]).argmax())
+
+    def draw(self):
+        self.projection()
+        for level in range(len(self.names)):
+            self.context(level)
+            self.gate(level)
+        self.aggregation()
+        self.modulation()
+        if self.numbers is not None:
+            self.sentence()
+
+    # what is drawn with
+
+    def tint(self, colour, part):
+        """A colour, or a breath of it where its part stands back."""
+        return colour if part in self.shown else mixed(colour, PALE)
+
+    def arrow(self, start, end, part, colour=LINE, head="-|>", width=1.3):
+        style = {"arrowstyle": head, "color": self.tint(colour, part), "lw": width, "shrinkA": 0, "shrinkB": 0}
+        self.ax.annotate("", end, start, arrowprops=style | {"mutation_scale": 9})
+
+    def path(self, points, part, colour=LINE, width=1.3):
+        xs, ys = zip(*points, strict=True)
+        self.ax.plot(xs, ys, color=self.tint(colour, part), lw=width, solid_capstyle="round", solid_joinstyle="round")
+
+    def words(self, place, text, part, size=8.5, **options):
+        colour = LINE if part in self.shown else mixed(LINE, PALE_WORDS)
+        style = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
+        self.ax.text(*place, text, **style | options)
+
+    def box(self, centre, size, part, face=FACE, edge=LINE, width=1.2, round_by=0.07):
+        from matplotlib.patches import FancyBboxPatch
+
+        corner = (centre[0] - size[0] / 2 + round_by, centre[1] - size[1] / 2 + round_by)
+        inner = (size[0] - 2 * round_by, size[1] - 2 * round_by)
+        style = f"round,pad={round_by},rounding_size={round_by}"
+        colours = {"fc": self.tint(face, part), "ec": self.tint(edge, part)}
+        self.ax.add_patch(FancyBboxPatch(corner, *inner, boxstyle=style, lw=width, zorder=3, **colours))
+
+    def circle(self, centre, symbol, part, edge=LINE):
+        from matplotlib.patches import Circle
+
+        colours = {"fc": "white", "ec": self.tint(edge, part)}
+        self.ax.add_patch(Circle(centre, 0.19, lw=1.5, zorder=4, **colours))
+        self.words(centre, symbol, part, size=12, zorder=5)
+
+    def operation(self, centre, name, part):
+        """A layer with weights, as a dark box."""
+        self.box(centre, (0.62, 0.5), part, face=LINE, edge=LINE)
+        self.words(centre, name, part, size=9.5, color="white", zorder=5)
+
+    def map(self, centre, part, symbol, hue=LINE, depth=3, values=None, name_below=True):
+        """A tensor: a square for height and width, with more behind it for the channels, and its symbol."""
+        for back in range(depth - 1, -1, -1):
+            shift = 0.07 * back
+            place = (centre[0] + shift, centre[1] + shift)
+            self.box(place, (SIDE, SIDE), part, face=mixed(hue, 0.16), edge=hue, round_by=0.05)
+        if values is not None:
+            self.cells(centre, values, hue, part)
+        below = centre[1] - SIDE / 2 - 0.17
+        if name_below and values is None:
+            self.words((centre[0], below), symbol, part, size=11)
+        elif name_below:
+            self.words((centre[0] - 0.06, below), symbol, part, size=11, ha="right")
+
+    def cells(self, centre, values, hue, part):
+        """Sixteen channels of one pixel, in the hue above zero and black below, a frame around the one that is told."""
+        from matplotlib.patches import Rectangle
+
+        values = np.asarray(values)[: CELLS**2]
+        limit = float(np.abs(values).max()) or 1.0
+        side = (SIDE - 0.12) / CELLS
+        for number, value in enumerate(values):
+            row, column = divmod(number, CELLS)
+            x = centre[0] - SIDE / 2 + 0.06 + column * side
+            y = centre[1] + SIDE / 2 - 0.06 - (row + 1) * side
+            shade = mixed(hue if value > 0 else "#16181c", abs(value) / limit)
+            told = number == self.channel
+            self.ax.add_patch(Rectangle((x, y), side, side, fc=self.tint(shade, part), ec="white", lw=0.4, zorder=5))
+            if told:
+                frame = self.tint("#000000", part)
+                self.ax.add_patch(Rectangle((x, y), side, side, fill=False, ec=frame, lw=1.6, zorder=6))
+
+    def number(self, name, level=None):
+        """The number that is told of a vector, as text; None where there are no numbers."""
+        if self.numbers is None:
+            return None
+        values = np.asarray(self.numbers[name])
+        if name == "gates":
+            return signed_text(values[level])
+        return signed_text(values[self.channel] if level is None else values[level, self.channel])
+
+    def vector(self, name, level=None):
+        if self.numbers is None:
+            return None
+        return self.numbers[name] if level is None else self.numbers[name][level]
+
+    def title(self, place, name, text, **options):
+        """The name of a part, and what it is for."""
+        self.words(place, name, name, size=10.5, weight="bold", **options)
+        self.words((place[0], place[1] - 0.24), text, name, size=8, **options)
+
+    # the parts
+
+    def projection(self):
+        part = "projection"
+        middle = (ROWS["query"] + ROWS["gate"]) / 2
+        self.map((0.75, middle), part, "$X$")
+        self.arrow((1.28, middle), (1.68, middle), part)
+        self.box((1.98, middle), (0.56, ROWS["query"] - ROWS["gate"] + 0.7), part, face=LINE)
+        self.words((1.98, middle), "$f$", part, size=12, color="white", zorder=5)
+        self.words((1.98, ROWS["query"] + 0.62), "projection", part, size=10.5, weight="bold")
+        self.arrow((2.26, ROWS["query"]), (2.72, ROWS["query"]), part)
+        self.arrow((2.26, ROWS["context"]), (2.72, ROWS["context"]), part)
+        self.path([(2.26, ROWS["gate"]), (self.columns[0] - SIDE / 2, ROWS["gate"])], part)
+        self.map((3.12, ROWS["query"]), part, "$q$", values=self.vector("query"))
+        self.tell((3.12, ROWS["query"]), "query", part)
+        self.map((3.12, ROWS["context"]), part, "$z^0$")
+
+    def tell(self, centre, name, part, level=None):
+        """The number of a map beside its symbol."""
+        text = self.number(name, level)
+        if text is not None:
+            self.words((centre[0], centre[1] - SIDE / 2 - 0.17), text, part, size=9, ha="left")
+
+    def context(self, level):
+        part = "contexts"
+        name = self.names[level]
+        hue = level_colour(name)
+        centre = (self.columns[level], ROWS["context"])
+        before = self.columns[level] - COLUMN if level else 3.12 + 0.02
+        self.arrow((before + SIDE / 2 + 0.16, ROWS["context"]), (centre[0] - SIDE / 2 - 0.03, ROWS["context"]), part)
+        between = ((before + centre[0]) / 2 + 0.08, ROWS["context"] + 0.2)
+        side = self.window + 2 * level
+        self.words(between, "mean" if name == "global" else f"{side}×{side}", part, size=8)
+        symbol = f"$z^{{{level + 1}}}$"
+        self.map(centre, part, symbol, hue, values=self.vector("contexts", level), name_below=self.numbers is not None)
+        if self.numbers is None:
+            self.reach(centre, level, hue)
+            self.words((centre[0] - SIDE / 2 + 0.02, centre[1] - SIDE / 2 - 0.17), symbol, part, size=11)
+        else:
+            self.tell(centre, "contexts", part, level)
+        if level == 0:
+            place = (self.columns[0] - SIDE / 2, ROWS["context"] + 0.93)
+            self.title(place, part, "each level reads the one before: how far a pixel can see", ha="left")
+
+    def reach(self, centre, level, hue):
+        """What one pixel of a level sees, as a square in its map: all of it for the global one."""
+        from matplotlib.patches import Rectangle
+
+        part = "contexts"
+        seen = [
+            1 + sum(self.window + 2 * one - 1 for one in range(number + 1)) for number in range(len(self.names) - 1)
+        ]
+        full = SIDE - 0.1
+        side = full if self.names[level] == "global" else full * seen[level] / (seen[-1] * 1.25)
+        corner = (centre[0] - side / 2, centre[1] - side / 2)
+        colours = {"fc": self.tint(mixed(hue, 0.75), part), "ec": self.tint(hue, part)}
+        self.ax.add_patch(Rectangle(corner, side, side, lw=1, zorder=4, **colours))
+        dot = 0.07
+        corner = (centre[0] - dot / 2, centre[1] - dot / 2)
+        self.ax.add_patch(Rectangle(corner, dot, dot, fc=self.tint("#101214", part), lw=0, zorder=5))
+
+    def gate(self, level):
+        part = "gates"
+        hue = level_colour(self.names[level])
+        centre = (self.columns[level], ROWS["gate"])
+        if level:
+            self.path([(centre[0] - COLUMN + SIDE / 2, ROWS["gate"]), (centre[0] - SIDE / 2, ROWS["gate"])], part)
+        self.map(centre, part, "", hue, depth=1)
+        self.words(centre, f"$g_{{{level + 1}}}$", part, size=13, zorder=5)
+        text = self.number("gates", level)
+        if text is not None:
+            self.words((centre[0], ROWS["gate"] - SIDE / 2 - 0.16), text, part, size=9)
+        if level == len(self.names) - 1:
+            place = (centre[0] + SIDE / 2 + 0.2, ROWS["gate"] + 0.12)
+            self.title(place, part, "one number a level and pixel: whom to listen to", ha="left")
+
+    def aggregation(self):
+        part = "aggregation"
+        count = len(self.names)
+        for level, name in enumerate(self.names):
+            hue = level_colour(name)
+            lane = ROWS["product"] + 0.075 * ((count - 1) / 2 - level)
+            self.path([(self.columns[level], lane), (self.sum_x, lane)], part, hue, width=3.2)
+            top = (self.columns[level], ROWS["context"] - SIDE / 2 - 0.04)
+            bottom = (self.columns[level], ROWS["gate"] + SIDE / 2 + 0.03)
+            centre = (self.columns[level], ROWS["product"])
+            if self.numbers is not None:
+                top = (top[0], top[1] - 0.26)
+            self.arrow(top, (centre[0], centre[1] + 0.2), part, hue)
+            self.arrow(bottom, (centre[0], centre[1] - 0.2), part, hue)
+            self.circle(centre, "×", part, hue)
+        self.circle((self.sum_x, ROWS["product"]), "$\\Sigma$", part)
+        self.words((self.sum_x, ROWS["product"] - 0.42), "aggregation", part, size=10.5, weight="bold")
+        text = self.number("sum")
+        if text is not None:
+            self.words((self.sum_x + 0.02, ROWS["product"] + 0.36), text, part, size=9)
+
+    def modulation(self):
+        part = "modulation"
+        x = self.modulator_x
+        row = ROWS["product"]
+        h_x = self.sum_x + 1.0
+        self.arrow((self.sum_x + 0.2, row), (h_x - 0.32, row), part)
+        self.operation((h_x, row), "$h$", part)
+        self.arrow((h_x + 0.32, row), (x - SIDE / 2 - 0.02, row), part)
+        self.map((x, row), part, "$m$", values=self.vector("modulator"))
+        self.tell((x, row), "modulator", part)
+        top = (x, ROWS["query"])
+        self.arrow((x, row + SIDE / 2 + 0.16), (x, top[1] - 0.2), part)
+        self.arrow((3.12 + SIDE / 2 + 0.17, top[1]), (x - 0.2, top[1]), part)
+        self.circle(top, "$\\odot$", part)
+        text = self.number("product")
+        if text is not None:
+            self.words((x + 0.1, top[1] - 0.42), f"{text}", part, size=9, ha="left")
+        self.arrow((x + 0.2, top[1]), (x + 0.62, top[1]), part)
+        self.operation((x + 0.98, top[1]), "proj", part)
+        self.arrow((x + 1.29, top[1]), (x + 1.72, top[1]), part)
+        self.map((x + 2.12, top[1]), part, "$y$")
+        self.title((x - 0.3, ROWS["query"] + 0.62), part, "context acts on the pixel: $q\\odot m$", ha="center")
+
+    def sentence(self):
+        """The sum of the channel that is told, term by term, below the drawing."""
+        terms = [
+            f"$g_{{{level + 1}}}z^{{{level + 1}}}$: {self.number('gates', level)} × {self.number('contexts', level)}"
+            for level in range(len(self.names))
+        ]
+        told = f"the framed channel:   {'   +   '.join(terms)}   =   {self.number('sum')}"
+        self.words((self.columns[0] - SIDE / 2, -0.22), told, "aggregation", size=9, ha="left")
+
+
+def signed_text(value):
+    """A number with two digits behind the point and a true minus."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

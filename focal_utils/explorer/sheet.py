@@ -1,10 +1,10 @@
 """The contact sheet: all maps of one picture on one figure, for paper and for pages without a kernel."""
 
 import numpy as np
-from matplotlib.colors import BoundaryNorm
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from focal_utils.figures import AMOUNT, SIGNED, picture
+from focal_utils.figures import AMOUNT, SIGNED, level_colour, picture
 from focal_utils.tracing.probing import contributions
 
 SMALL = 6  # points: the numbers at the colour bars
@@ -53,11 +53,12 @@ def draw_gates(axes, trace, image, block, names):
 
 
 def draw_winner(ax, trace, image, block, names):
-    """The level that contributes most at each pixel, by the colours of all `names`."""
+    """The level that contributes most at each pixel, in its colour, among those of all `names`."""
     place = np.array([names.index(name) for name in block["levels"]])  # the global level stands last, whatever L is
     winner = place[contributions(trace)[0].argmax(axis=-1)]
-    norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, 256)
-    bar = colour_bar(over(ax, winner, image, block, cmap=AMOUNT, norm=norm), ax, ticks=range(len(names)))
+    hues = ListedColormap([level_colour(name) for name in names])
+    norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names))
+    bar = colour_bar(over(ax, winner, image, block, cmap=hues, norm=norm), ax, ticks=range(len(names)))
     bar.ax.set_yticklabels([name.removeprefix("level ") for name in names], fontsize=SMALL)
 
 

@@ -2,11 +2,14 @@
 
 import io
 import json
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import focal_utils as fu
 from focal_utils import figures, files
 
 
@@ -63,3 +66,51 @@ def test_a_dark_picture_of_bytes_stays_dark():
 def test_a_contact_sheet_has_a_place_for_each_picture(count):
     sheet = figures.show_images(np.zeros((count, 4, 4, 3)))
     assert sum(bool(ax.images) for ax in sheet.axes) == count and len(sheet.axes) - count < 8
+
+
+def texts(figure):
+    """What is written in a drawing: text → its colour."""
+    (ax,) = drawn(figure)
+    return {text.get_text(): text.get_color() for text in ax.texts}
+
+
+def test_the_drawing_of_the_layer_names_every_part_and_symbol():
+    written = texts(figures.layer_diagram())
+    assert {"$X$", "$f$", "$q$", "$z^0$", "$z^{4}$", "$g_{4}$", "$h$", "$m$", "proj", "$y$", "mean"} <= {*written}
+    assert [side for side in written if "×" in side] == ["3×3", "5×5", "7×7", "×"]
+    assert {*figures.PARTS} <= {*written} and len({written[part] for part in figures.PARTS}) == 1
+
+
+@pytest.mark.parametrize("part", [*figures.PARTS, ("gates", "aggregation")])
+def test_a_part_of_the_drawing_stands_out(part):
+    parts = (part,) if isinstance(part, str) else part
+    written = texts(figures.layer_diagram(part, levels=1))
+    assert {name for name in figures.PARTS if written[name] == figures.LINE} == {*parts}
+
+
+def test_the_drawing_tells_the_numbers_of_a_pixel():
+    random = np.random.default_rng(0)
+    layer = fu.FocalModulation(8, focal_level=2)
+    parts = layer.parts(random.normal(size=(2, 5, 6, 8)).astype("float32"))
+    numbers = figures.pixel_numbers(parts, row=3, column=5, picture=1)
+    channel = np.abs(numbers["product"]).argmax()
+    total = sum(gate * context[channel] for gate, context in zip(numbers["gates"], numbers["contexts"], strict=True))
+    assert total == pytest.approx(numbers["sum"][channel], rel=1e-5)
+    written = texts(figures.layer_diagram(numbers=numbers))
+    for value in (total, numbers["query"][channel], numbers["product"][channel], *numbers["gates"]):
+        assert f"{value:.2f}".replace("-", "\N{MINUS SIGN}") in written
+
+
+def test_a_drawing_of_what_is_not_there_is_refused_in_words():
+    with pytest.raises(ValueError, match="part.*'gate'.*'gates'"):
+        figures.layer_diagram("gate")
+    with pytest.raises(ValueError, match="one focal level or more"):
+        figures.layer_diagram(levels=0)
+
+
+def test_levels_have_the_same_colours_in_figures_and_in_the_explorer():
+    page = Path(figures.__file__).parent / "explorer" / "page" / "colours.js"
+    found = re.findall(r'"(#[0-9a-f]{6})"', page.read_text("utf-8"))
+    names = [*figures.level_names(5, 5), "global"]
+    assert [figures.level_colour(name) for name in names] == found[:6]
+    assert len(set(found[:6])) == 6
