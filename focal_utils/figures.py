@@ -9,6 +9,7 @@ import io
 import math
 
 import numpy as np
+from keras import ops
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -284,10 +285,10 @@ def pixel_numbers(parts, row, column, picture=0):
     Example:
         >>> numbers = fu.figures.pixel_numbers(layer.parts(x), row=3, column=5)
     """
-    query = np.asarray(parts.query[picture, row, column])
-    modulator = np.asarray(parts.modulator[picture, row, column])
-    gates = np.asarray(parts.gates[picture, row, column])
-    maps = [np.asarray(context[picture]) for context in parts.contexts]
+    query, modulator, gates = (
+        ops.convert_to_numpy(values[picture, row, column]) for values in (parts.query, parts.modulator, parts.gates)
+    )
+    maps = [ops.convert_to_numpy(context[picture]) for context in parts.contexts]
     contexts = np.stack([one[0, 0] if len(one) == 1 else one[row, column] for one in maps])
     return {
         "query": query,
