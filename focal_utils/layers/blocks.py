@@ -27,6 +27,15 @@ def check_layer_scale(value):
     return None if value is None else check_number("layer_scale", value, at_least=0, at_most=MAX_SCALE)
 
 
+def check_no_dropout(rate):
+    """Raise ValueError unless the rate of dropout inside branches that are computed twice is 0."""
+    if rate:
+        raise ValueError(
+            f"recompute=True with a dropout of {rate!r}: what is computed a second time for the gradient would drop "
+            "other units than the first time. Set the dropout to 0 (drop_path may stay), or recompute=False."
+        )
+
+
 @serializable
 class LayerScale(Configured, keras.layers.Layer):
     """γ ⊙ x with one learned γ per channel, starting small so that a new block starts near the identity.
@@ -157,10 +166,13 @@ class FocalBlock(Configured, keras.layers.Layer):
         layer_scale: initial value of γ₁ and γ₂, or None for no LayerScale.
         mixer: what stands in the place of the modulation: "focal", or, to compare with, "attention" (global
             self-attention, a block of ViT) or "window" (in windows, a block of Swin).
+        recompute: whether training keeps x only, and the gradient computes the maps inside the branches a second time:
+            less memory, more time, the same numbers; see `recomputed`.
         modulation: further arguments of the mixer; of `FocalModulation`: focal_level, focal_window, gating, …
 
     Raises:
-        ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
+        ValueError: an unknown option, a size out of range, `recompute` with dropout, or an input that is not
+            (B, H, W, dim).
 
     Example:
         >>> block = fu.FocalBlock(64, focal_level=3, layer_scale=1e-4)
@@ -177,6 +189,7 @@ class FocalBlock(Configured, keras.layers.Layer):
         use_postln=False,
         layer_scale=None,
         mixer="focal",
+        recompute=False,
         name=None,
         dtype=None,
         trainable=True,
@@ -197,6 +210,10 @@ class FocalBlock(Configured, keras.layers.Layer):
             check_number("drop_path", drop_path, at_least=0, below=1), name="drop_path", **self.inherited
         )
         self.use_postln = check_flag("use_postln", use_postln)
+        recompute = check_flag("recompute", recompute)
+        if recompute:
+            check_no_dropout(dropout)
+            self.residual = self.recomputed
         self.config = {
             **self.mlp.config,
             **self.modulation.config,
@@ -204,6 +221,7 @@ class FocalBlock(Configured, keras.layers.Layer):
             "use_postln": self.use_postln,
             "layer_scale": layer_scale,
             "mixer": mixer,
+            "recompute": recompute,
         }
 
     def build(self, input_shape):
@@ -216,6 +234,21 @@ class FocalBlock(Configured, keras.layers.Layer):
         """x plus one branch, its LayerNorm before it or after it: (B, H, W, C) in and out."""
         y = norm(branch(x, training=training)) if self.use_postln else branch(norm(x), training=training)
         return x + self.drop_path(scale(y), training=training)
+
+    def recomputed(self, x, norm, branch, scale, training):
+        """The same numbers as `residual`, of which training keeps x and which samples skip the branch, and no more.
+
+        A gradient needs all maps that were computed on the way, 10 to 20 in each branch, and they lie in memory until
+        it comes back to them. Here it computes them again, branch by branch (Chen et al. 2016, *Training deep nets with
+        sublinear memory cost*, section 4; `keras.remat`). What is drawn at random stands outside: it is drawn once.
+        """
+
+        def change(x):
+            y = norm(branch(x, training=training)) if self.use_postln else branch(norm(x), training=training)
+            return scale(y)
+
+        y = keras.remat(change)(x) if training else change(x)
+        return x + self.drop_path(y, training=training)
 
     def call(self, x, training=None):
         x = self.residual(x, self.norm1, self.modulation, self.scale1, training)

@@ -176,7 +176,7 @@ def stages_of(config):
 
 def shared_by_blocks(config, modulation, policy):
     """The arguments of `FocalBlock` that all blocks of a `FocalNet` share."""
-    names = ["mlp_ratio", "use_postln", "layer_scale", "mixer"]
+    names = ["mlp_ratio", "use_postln", "layer_scale", "mixer", "recompute"]
     if config["mixer"] == "focal":
         names += ["focal_factor", "use_postln_in_modulation", "normalize_modulator"]
     return {**{name: config[name] for name in names}, "dropout": config["drop_rate"], "dtype": policy, **modulation}
@@ -210,6 +210,8 @@ class FocalNet(keras.Model):
         mixer: "focal", or another of `FocalBlock`'s, which makes it another network: with "attention" a ViT (one stage)
             or a PVT (several), which adds learned positions to its patches; with "window" a Swin, every other block
             shifted. What is said of focal levels, windows and modulators is then left aside.
+        recompute: whether training keeps only what goes into each branch of a block, and computes the rest a second
+            time for the gradient: less memory, more time, the same numbers; see `FocalBlock.recomputed`.
         class_names: what the classes are called, as many texts as there are classes, or None; saved with the network.
         modulation: further arguments of the mixer. Of `FocalModulation`: context, gating, global_context, modulate; of
             the others: num_heads, window, fused.
@@ -249,6 +251,7 @@ class FocalNet(keras.Model):
         name="focalnet",
         dtype=None,
         class_names=None,
+        recompute=False,
         **modulation,
     ):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -275,6 +278,7 @@ class FocalNet(keras.Model):
             "pad_to_stride": check_flag("pad_to_stride", pad_to_stride),
             "preprocessing": check_choice("preprocessing", preprocessing, (None, "imagenet", "per_image")),
             "mixer": check_choice("mixer", mixer, MIXERS),
+            "recompute": check_flag("recompute", recompute),
             "name": name,
             "dtype": policy.name,
             "class_names": check_class_names(class_names, classes) if include_top else None,

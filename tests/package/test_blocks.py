@@ -260,3 +260,86 @@ def test_models_load_in_a_fresh_process_without_custom_objects(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"loaded {len(models)}" in done.stdout
+
+
+RECOMPUTED = {
+    "focal": {"drop_path_rate": 0.4, "layer_scale": 0.5},
+    "windows": {"mixer": "window", "window": 4, "use_postln": True},
+    "half precision": {"mixer": "attention", "dtype": "mixed_bfloat16"},
+}
+
+
+def steps_of_training(recompute, **switches):
+    """The weights of a small network before training, after a step of SGD that is a gradient long, and after two."""
+    keras.utils.set_random_seed(3)
+    network = FocalNet((16, 16, 3), 5, embed_dim=8, depths=(2,), recompute=recompute, **switches)
+    network.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=keras.backend.backend() == "jax")
+    images = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype("float32")
+    states = [network.get_weights()]
+    for _ in range(2):
+        network.train_on_batch(images, np.eye(4, 5, dtype="float32"))
+        states.append(network.get_weights())
+    return network, images, states
+
+
+@pytest.mark.parametrize("switches", RECOMPUTED.values(), ids=RECOMPUTED)
+def test_recomputing_changes_no_gradient(switches):
+    plain, images, kept = steps_of_training(False, **switches)
+    other, _, computed_again = steps_of_training(True, **switches)
+    tolerance = 2e-2 if "dtype" in switches else 1e-5
+    for step in (1, 2):
+        # Also what is drawn at random goes on as it would: the second step skips the same branches.
+        pairs = zip(kept[step - 1], kept[step], computed_again[step - 1], computed_again[step], strict=True)
+        for before, after, before_again, after_again in pairs:
+            gradient = before.astype("float64") - after
+            assert np.abs(gradient - (before_again.astype("float64") - after_again)).max() < tolerance
+    assert any(np.abs(after - before).max() > 1e-3 for before, after in zip(*kept[:2], strict=True))
+    other.set_weights(plain.get_weights())
+    np.testing.assert_array_equal(other(images, training=False), plain(images, training=False))
+
+
+def test_a_recomputing_network_is_saved_and_its_weights_are_anyones(tmp_path):
+    network = FocalNet((16, 16, 3), 5, embed_dim=8, depths=(1,), recompute=True)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    assert loaded.get_config()["recompute"] is loaded.get_layer("stage0_block0").get_config()["recompute"] is True
+    images = random(2, 16, 16, 3)
+    np.testing.assert_array_equal(loaded(images), network(images))
+    plain = FocalNet.from_config(network.get_config() | {"recompute": False})
+    plain.set_weights(network.get_weights())
+    np.testing.assert_array_equal(plain(images), network(images))
+    former = {name: value for name, value in plain.get_config().items() if name != "recompute"}
+    assert FocalNet.from_config(former).get_config()["recompute"] is False
+
+
+def test_recomputing_refuses_what_would_be_drawn_twice():
+    with pytest.raises(ValueError, match="recompute=True with a dropout of 0.1"):
+        FocalBlock(8, dropout=0.1, recompute=True)
+    with pytest.raises(ValueError, match="recompute=True with a dropout of 0.2"):
+        FocalNet((32, 32, 3), depths=(1,), drop_rate=0.2, recompute=True)
+    with pytest.raises(ValueError, match="recompute='yes'"):
+        FocalBlock(8, recompute="yes")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the graph of a training step is TensorFlow's")
+def test_recomputing_computes_branches_again_in_the_gradient():
+    import tensorflow as tf
+
+    def erfs(recompute):
+        block = FocalBlock(4, focal_level=2, recompute=recompute)
+        block.build((1, 8, 8, 4))
+
+        @tf.function
+        def gradient(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = tf.reduce_sum(block(x, training=True) ** 2)
+            return tape.gradient(loss, x)
+
+        graph = gradient.get_concrete_function(tf.TensorSpec((1, 8, 8, 4))).graph.as_graph_def()
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        return sum(node.op == "Erf" for node in nodes)
+
+    once = erfs(False)
+    assert once > 0
+    assert erfs(True) >= 2 * once
