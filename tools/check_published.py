@@ -6,14 +6,9 @@ Fetches the weights of six variants and one photograph (COCO, val2017, 39769: tw
 logits with those that the transformers library states for its own copies of the weights. Exit status 1 if one differs.
 """
 
-import argparse
 import sys
 
-import numpy as np
-from PIL import Image
-
-import focal_utils as fu
-from focal_utils.files import cache_folder, fetch
+from parts import arguments
 
 PHOTO = "http://images.cocodataset.org/val2017/000000039769.jpg"
 TOLERANCE = 1e-4
@@ -27,6 +22,22 @@ KNOWN = {
 }
 
 
+def parser():
+    options = arguments.parser(__doc__)
+    options.add_argument("variants", nargs="*", help=f"of {', '.join(KNOWN)}; without any, all")
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
+import numpy as np
+from PIL import Image
+
+import focal_utils as fu
+from focal_utils.files import cache_folder, fetch
+
+
 def prepared(photo, short=256, side=224):
     """A photograph as transformers prepares it: short side to 256, the middle; (1, 224, 224, 3), normalised."""
     scale = short / min(photo.size)
@@ -38,11 +49,10 @@ def prepared(photo, short=256, side=224):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variants", nargs="*", help=f"of {', '.join(KNOWN)}; without any, all")
-    chosen = parser.parse_args().variants or list(KNOWN)
+    options = parser()
+    chosen = options.parse_args().variants or list(KNOWN)
     if unknown := [variant for variant in chosen if variant not in KNOWN]:
-        parser.error(f"no logits are known of {', '.join(unknown)}; they are of {', '.join(KNOWN)}")
+        options.error(f"no logits are known of {', '.join(unknown)}; they are of {', '.join(KNOWN)}")
     path = cache_folder() / "coco_39769.jpg"
     if not path.exists():
         fetch(PHOTO, path)

@@ -10,7 +10,6 @@ rounds is kept. Writes data/results/exports.json. Without the data (GTSRB only) 
 is written there.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -19,13 +18,27 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from parts import arguments
+from parts.files import ROOT, how_made, write_text
+
+
+def parser():
+    options = arguments.parser(__doc__)
+    options.add_argument("name", choices=arguments.RECIPES)
+    options.add_argument("--to", type=Path, default=ROOT / "build" / "exports", help="folder for the exports")
+    options.add_argument("--rounds", type=arguments.at_least(1), default=15)
+    return options
+
+
+if __name__ == "__main__":
+    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+
 import numpy as np
 
 import focal_utils as fu
 from focal_utils.files import whole_file_or_folder
 from focal_utils.measuring import Worker
 from focal_utils.weights import export_model
-from parts.files import ROOT, how_made, write_text
 from parts.recipes import RECIPES
 
 RESULTS = ROOT / "data" / "results" / "exports.json"
@@ -150,11 +163,7 @@ def versions():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(RECIPES))
-    parser.add_argument("--to", type=Path, default=ROOT / "build" / "exports", help="folder for the exports")
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
+    options = parser().parse_args()
     start = time.time()
     data = load(options.name)
     model = fu.load_trained(options.name)

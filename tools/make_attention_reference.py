@@ -9,6 +9,11 @@ timm's weights under timm's names (`weights/<name>`), and `case`, a JSON string 
 import json
 from functools import partial
 
+from parts.arguments import parser
+
+if __name__ == "__main__":
+    parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
+
 import numpy as np
 import torch
 from timm.models.swin_transformer import SwinTransformerBlock
@@ -42,6 +47,7 @@ def write(name, arguments, module, x, run):
 
 
 def main():
+    parser(__doc__).parse_args()
     torch.set_num_threads(1)
     (FOLDER / "attention").mkdir(parents=True, exist_ok=True)
     norm = partial(torch.nn.LayerNorm, eps=1e-5)

@@ -12,6 +12,11 @@ import json
 from functools import partial
 from pathlib import Path
 
+from parts.arguments import parser
+
+if __name__ == "__main__":
+    parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
+
 import numpy as np
 import timm
 import torch
@@ -223,6 +228,7 @@ def write(name, peer, kind, arguments, size, seed):
 
 
 def main():
+    parser(__doc__).parse_args()
     torch.set_num_threads(1)
     FOLDER.mkdir(parents=True, exist_ok=True)
     seed = 0

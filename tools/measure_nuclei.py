@@ -8,11 +8,16 @@ Writes data/results/nuclei_leak.json. Needs the whole set: FOCAL_DATA_DIR, the c
 import json
 import time
 
+from parts.arguments import parser
+from parts.files import ROOT, how_made, write_text
+
+if __name__ == "__main__":
+    parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
+
 import numpy as np
 
 import focal_utils as fu
 from focal_utils.data import PARTS, borders, matches, touching
-from parts.files import ROOT, how_made, write_text
 
 SMALL = 16  # pictures are compared as so many by so many brightnesses
 
@@ -82,6 +87,7 @@ def nearest_is_sibling(pictures, origins):
 
 
 def main():
+    parser(__doc__).parse_args()
     start = time.perf_counter()
     nuclei = fu.load_nuclei()
     pictures = [picture for part in PARTS for picture in getattr(nuclei, f"x_{part}")]

@@ -8,16 +8,18 @@ origin, but for one origin of four tiles, which is taken whole so that one can s
 """
 
 import csv
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from parts.arguments import parser
 
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
+if __name__ == "__main__":
+    parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
 
-import focal_utils as fu  # noqa: E402
-from focal_utils.data import PARTS  # noqa: E402
-from focal_utils.files import data_folder  # noqa: E402
+import numpy as np
+from PIL import Image
+
+import focal_utils as fu
+from focal_utils.data import PARTS
+from focal_utils.files import data_folder
 
 # Width and height → how many pictures for training, validation and test.
 WANTED = {
@@ -68,6 +70,7 @@ def as_png(array, path):
 
 
 def main():
+    parser(__doc__).parse_args()
     nuclei = fu.load_nuclei()
     print(nuclei)
     folder = data_folder() / "nuclei"
