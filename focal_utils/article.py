@@ -10,20 +10,20 @@ paper's. Each call of a function makes new layers with new random weights, so bu
 import keras
 from keras import layers, ops
 
-# What the article claims, in its order and in our words. Notebook 08 has a verdict on each.
+# What the article claims, in the order of its steps and in our words. Notebook 08 has a verdict on each.
 CLAIMS = (
     "The cost of self-attention grows with the square of the pixels, so large images are hard for it.",
-    "In Keras, focal modulation takes the place of self-attention as it is.",
+    "In Keras, focal modulation can be dropped in for self-attention.",
     "It gathers local and global context, and for much less.",
-    "To gather first is much lighter than to compare first, as transformers do.",
+    "To gather first is much lighter than to let pixels interact first, as transformers do.",
     "Depthwise convolutions are cheap and add few parameters.",
-    "The gates learn to choose for each pixel between fine detail and global context, and choose the best.",
+    "The gates learn to weigh the scales: fine detail for some pixels, global context for others, the best for each.",
     "The product acts as a filter that brings out what is relevant, all over the image.",
     "The norm and the skip of its block make training stable.",
     "It fits the input shapes usual in medical imaging and satellite analysis.",
-    "It suits tasks such as traffic signs and medical anomalies, and is a robust alternative to a ViT.",
+    "It suits tasks such as signs and medical anomalies, and is a robust alternative to a ViT for classification.",
     "It converges faster than a standard transformer, because convolutions help it early.",
-    "Beside standard attention it saves memory at once, so much larger images fit a standard GPU.",
+    "Beside standard attention the saved memory shows at once: without N², much larger images fit a standard GPU.",
     "It costs no accuracy, and is most useful where context at high resolution counts.",
 )
 
