@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import statistics
 import struct
 import zlib
 
@@ -29,6 +30,8 @@ const networks = await (await fetch("networks.json")).json();
 await mount(document.getElementById("explorer"), { networks, address: true });
 </script></html>"""
 AXE = os.environ.get("AXE", ROOT / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js")
+MEDIAN = 50  # milliseconds from a switch, or a picture of one's own, to its maps and answer
+WORST = 150  # likewise, of all
 KINDS = {".js": "text/javascript", ".css": "text/css", ".json": "application/json", "": "text/html"}
 
 
@@ -133,6 +136,29 @@ def test_an_own_picture_is_read_as_python_reads_it_and_framed(visit):
         frame.press("ArrowRight")
     explorer.page.get_by_role("button", name="Read this part").click()
     explorer.locator(".fx-says", has_text="stop").wait_for()
+
+
+def changes_of(explorer):
+    """Things to do to an explorer, fifty of them: (what, a function that does it, what `data-…` then says)."""
+    own = encoded(Image.fromarray(fu.render_sign(14, size=48, seed=5)))
+    levels = ("level 1", "level 2", "level 3", "global")
+    for number in range(40):
+        mode = choice(explorer, f"{levels[number % 4]} of the first block is", ("off", "on")[number // 4 % 2])
+        count = number % 4 + 1 if number // 4 % 2 == 0 else 3 - number % 4
+        yield "switch", mode.click, ("switched", count)
+    for number in range(10):
+        file = {"name": f"{number}.png", "mimeType": "image/png", "buffer": own}
+        send = control(explorer, "Your own picture").set_input_files
+        yield "own picture", lambda file=file, send=send: send(file), ("picture", 12 + number)
+
+
+def test_a_switch_or_an_own_picture_shows_its_maps_and_its_answer_in_time(visit):
+    explorer = visit()
+    times = [milliseconds(explorer, act, name, value) for _, act, (name, value) in changes_of(explorer)]
+    busy = max(1, os.getloadavg()[0] / os.cpu_count())  # what has to wait for its turn is given the time
+    median = statistics.median(times)
+    print(f"median {median:.0f} ms, worst {max(times):.0f} ms of {len(times)}, {busy:.1f} jobs for each core")
+    assert median <= MEDIAN * busy and max(times) <= WORST * busy
 
 
 def test_a_view_is_a_link(visit):

@@ -4,12 +4,10 @@ import base64
 import html
 import json
 import re
-import shutil
 
 from parts.files import ROOT
 
 SITE = ROOT / "tools" / "site"
-PAGE = ROOT / "focal_utils" / "explorer" / "page"
 EXPLORER = "explorer.html"  # the explorer in one file
 DESCRIPTION = (
     "Learn focal modulation by building it: notebooks in Keras, and a FocalNet that runs in this page. "
@@ -36,7 +34,7 @@ def card(name, notebook, folder):
     image = ""
     if picture:
         (folder / f"{name}.png").write_bytes(picture)
-        image = f'<img src="front/{name}.png" alt="" loading="lazy">'
+        image = f'<img src="front/{name}.png" alt="" loading="lazy" fetchpriority="low">'
     number = f"{title['number']} · " if title["number"] else ""
     return (
         f'<li><a class="card" href="notebooks/{name}.html">{image}<div><b>{number}{html.escape(title["title"])}</b>'
@@ -76,21 +74,25 @@ def write_front(notebooks, target, networks, still, address):
     """
     from PIL import Image
 
+    from focal_utils.explorer import script, style
+
     folder = target / "front"
     folder.mkdir(parents=True, exist_ok=True)
-    for file in [*PAGE.glob("*.js"), *PAGE.glob("*.css"), SITE / "front.css"]:
-        shutil.copy(file, folder)
+    (folder / "explorer.js").write_text(script() + "\nexport { mount };\n", "utf-8")
     Image.fromarray(still).save(folder / "still.png")
     shown = [make(folder) for make in networks]
     facts = json.loads((ROOT / "data" / "results" / "gtsrb.json").read_text())
     weight = (folder / f"{shown[0]['id']}.focal").stat().st_size
     marks = {
+        "STYLE": (SITE / "front.css").read_text("utf-8") + style(),
+        "NETWORK": shown[0]["file"],
         "DESCRIPTION": html.escape(DESCRIPTION),
         "CARD": "front/still.png",
         "STILL_WIDTH": str(still.shape[1]),
         "STILL_HEIGHT": str(still.shape[0]),
         "STILL_ALT": "A traffic sign, and beside it how much of each level of context every pixel takes.",
         "EXPLORER": EXPLORER,
+        "MEGABYTES": f"{weight / 1e6:.1f}",
         "RESULT": result(facts, weight),
         "CARDS": "\n".join(card(name, notebook, folder) for name, notebook in notebooks.items()),
         "NETWORKS": json.dumps({"networks": shown, "address": True, "tour": True}).replace("<", "\\u003c"),

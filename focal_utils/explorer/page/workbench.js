@@ -7,7 +7,7 @@ import { ownPictures } from "./own.js";
 import { button, element, quietly, segmented } from "./parts.js";
 import { pythonLines, pythonPart } from "./python.js";
 import { centreOf, drawImage, drawPlane, drawSquares, frame, listen, pixelAfter, pixelUnder } from "./stage.js";
-import { strip } from "./strip.js";
+import { firstChanged, strip } from "./strip.js";
 import { sumsPart } from "./sums.js";
 import { countSwitched, modesOf, switched } from "./switches.js";
 import { tourPart } from "./tour.js";
@@ -207,8 +207,11 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
       if (ticket !== state.ticket) return;
       state.answer = answer;
       state.limits = answer.blocks.map(({ gates }) => largest(gates) || 1);
+      const before = state.good;
       state.good = wanted;
       draw();
+      const same = before && before.picture === wanted.picture && before.trained === wanted.trained;
+      blocksPart.flow(same ? firstChanged(blocks, before.switches, wanted.switches) : 0);
     } catch (error) {
       if (ticket !== state.ticket) return;
       if (state.good) store.set(state.good);
@@ -223,6 +226,7 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
     if (!pixel || pixel.row >= height || pixel.column >= width) store.state.pixel = tellingPixel(maps());
     drawImage(left, answer.image, answer.size);
     says.show(answer, classes, countSwitched(store.get("switches")));
+    blocksPart.tell(answer, classes);
     pictures.fill();
     const picture = engine.pictures[store.get("picture")];
     pictureTitle.textContent = picture.name;
