@@ -14,11 +14,13 @@ from focal_utils.training.crops import augment_pictures, crop_batches, targets, 
 from focal_utils.training.evaluate import accuracy, confusion_matrix, nearest_neighbour, predict
 from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
 from focal_utils.training.objects import (
+    SMALLEST,
     THRESHOLDS,
     average_precision,
     dice,
     find_nuclei,
     iou,
+    judge,
     object_ious,
     pixel_logits,
     score,

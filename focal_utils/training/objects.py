@@ -3,18 +3,56 @@
 import keras
 import numpy as np
 
+from focal_utils.errors import check_at_least
+
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # of the 2018 Data Science Bowl: 0.5 to 0.95
 SEED_DEPTH = 0.5  # a nucleus has one middle: a connected place that is deeper than this
 SMALLEST = 20  # pixels; the smallest nucleus of BBBC038's has 21
 
 
-def pixel_logits(model, picture):
-    """What a segmenter says of one picture, whole: logits (H, W, classes), NumPy, for a picture (H, W, channels)."""
-    logits = model(np.asarray(picture, "float32")[None], training=False)
-    return keras.ops.convert_to_numpy(logits)[0]
+def pixel_logits(model, picture, tile=None, overlap=0):
+    """What a segmenter says of one picture: logits (H, W, classes), NumPy, for a picture (H, W, channels).
+
+    Whole, or in tiles one after the other, where memory does not hold the whole; of two tiles that overlap, each says
+    what lies on its side of the middle (the overlap-tile strategy of Ronneberger et al. 2015, section 2). A network
+    with a global level then knows of the tile what it would know of the picture.
+
+    Args:
+        model: gives logits (1, H, W, classes). picture: (H, W, channels).
+        tile: side of a tile in pixels; None for the whole picture.
+        overlap: pixels that neighbours share at least.
+
+    Raises:
+        ValueError: an overlap that is not smaller than a tile.
+    """
+    picture = np.asarray(picture, "float32")
+    if tile is None:
+        return keras.ops.convert_to_numpy(model(picture[None], training=False))[0]
+    check_at_least(tile=(tile, 1), overlap=(overlap, 0))
+    if overlap >= tile:
+        raise ValueError(f"overlap={overlap} is not smaller than tile={tile}: tiles would not get on.")
+    rows = []
+    for read, kept in tile_spans(picture.shape[0], tile, overlap):
+        row = []
+        for across, kept_across in tile_spans(picture.shape[1], tile, overlap):
+            row.append(pixel_logits(model, picture[read, across])[kept, kept_across])
+        rows.append(np.concatenate(row, axis=1))
+    return np.concatenate(rows, axis=0)
 
 
-def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST):
+def tile_spans(length, tile, overlap=0):
+    """How tiles cover a side of `length` pixels: a list of pairs of slices, pixels that are read, and of these kept."""
+    tile = min(tile, length)
+    count = max(1, -(-(length - overlap) // (tile - overlap))) if tile < length else 1
+    starts = np.linspace(0, length - tile, count).round().astype(int)
+    borders = [0, *((starts[1:] + starts[:-1] + tile) // 2).tolist(), length]
+    return [
+        (slice(start, start + tile), slice(first - start, last - start))
+        for start, first, last in zip(starts.tolist(), borders[:-1], borders[1:], strict=True)
+    ]
+
+
+def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST, tile=None, overlap=0):
     """The nuclei of a picture as a label map, by a trained segmenter: `separate` of its `pixel_logits`.
 
         labels = fu.find_nuclei(fu.load_trained("nuclei"), picture)    # (H, W): 0 outside, then 1, 2, …
@@ -23,9 +61,9 @@ def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST):
     Args:
         model: gives logits (1, H, W, 2), see `train_segmenter`.
         picture: (H, W, 3), 0…255.
-        depth, smallest: see `separate`.
+        depth, smallest: see `separate`. tile, overlap: see `pixel_logits`.
     """
-    return separate(pixel_logits(model, picture), depth, smallest)
+    return separate(pixel_logits(model, picture, tile, overlap), depth, smallest)
 
 
 def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST):
@@ -139,12 +177,17 @@ def same_shape(true, found):
     return true, found
 
 
-def score(model, pictures, labels, **separating):
-    """How well a segmenter finds the nuclei of pictures: a dict of arrays, one value for each picture.
+def score(model, pictures, labels, **finding):
+    """How well a segmenter finds the nuclei of pictures: `judge`, with `find_nuclei` and further arguments of it."""
+    return judge(lambda picture: find_nuclei(model, picture, **finding), pictures, labels)
+
+
+def judge(find, pictures, labels):
+    """How well nuclei are found in pictures: a dict of arrays, one value for each picture.
 
     Args:
-        model: gives logits (1, H, W, 2). pictures, labels: lists of (H, W, 3) and of label maps (H, W).
-        separating: further arguments of `separate`.
+        find: a function from a picture (H, W, 3) to a label map (H, W).
+        pictures, labels: lists of (H, W, 3) and of true label maps (H, W).
 
     Returns:
         "dice" (N,), of pixels; "average_precision" (N, 10), of objects at each of `THRESHOLDS`; "true" and "found"
@@ -152,7 +195,7 @@ def score(model, pictures, labels, **separating):
     """
     rows = []
     for picture, true in zip(pictures, labels, strict=True):
-        found = find_nuclei(model, picture, **separating)
+        found = find(picture)
         precision = average_precision(true, found)
         rows.append((dice(true, found), precision, len(np.unique(true[true > 0])), int(found.max())))
     names = ("dice", "average_precision", "true", "found")

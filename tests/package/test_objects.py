@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from focal_utils.training import objects, targets
-from focal_utils.training.objects import average_precision, dice, iou, object_ious, score, separate
+from focal_utils.training.objects import (
+    average_precision,
+    dice,
+    iou,
+    object_ious,
+    pixel_logits,
+    score,
+    separate,
+    tile_spans,
+)
 
 
 def discs(*circles, shape=(60, 80)):
@@ -150,3 +159,33 @@ def test_scores_of_a_model_that_is_right():
     assert found["dice"].tolist() == [1, 1] and found["true"].tolist() == found["found"].tolist() == [2, 1]
     assert found["average_precision"].shape == (2, 10) and (found["average_precision"] == 1).all()
     np.testing.assert_array_equal(objects.find_nuclei(lambda x, training: answers[x.shape[1:3]], pictures[1]), true[1])
+
+
+@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 32, 0), (101, 32, 10), (30, 32, 4), (64, 32, 31)])
+def test_tiles_keep_every_pixel_once(length, tile, overlap):
+    line = np.arange(length)
+    spans = tile_spans(length, tile, overlap)
+    assert np.array_equal(np.concatenate([line[read][kept] for read, kept in spans]), line)
+    assert all(len(line[read]) == min(tile, length) for read, _ in spans)
+    for (first, _), (second, _) in zip(spans[:-1], spans[1:], strict=True):
+        assert first.stop - second.start >= overlap
+
+
+class Local:
+    """Logits that are the picture's own values, plus what a global level would add: the mean of what is read."""
+
+    def __init__(self, strength=0.0):
+        self.strength = strength
+
+    def __call__(self, pictures, training):
+        return pictures[..., :2] + self.strength * pictures.mean(axis=(1, 2, 3), keepdims=True)
+
+
+def test_tiles_say_what_the_whole_says_unless_something_is_global():
+    picture = np.random.default_rng(0).normal(size=(70, 95, 3)).astype("float32")
+    whole = pixel_logits(Local(), picture)
+    np.testing.assert_array_equal(pixel_logits(Local(), picture, tile=32, overlap=8), whole)
+    assert np.abs(pixel_logits(Local(1.0), picture, tile=32) - pixel_logits(Local(1.0), picture)).max() > 0.01
+    for wrong in ({"tile": 16, "overlap": 16}, {"tile": 0}, {"tile": 8, "overlap": -1}):
+        with pytest.raises(ValueError, match="overlap|tile"):
+            pixel_logits(Local(), picture, **wrong)

@@ -62,6 +62,22 @@ def focal_segmenter(name):
     return fu.segmenter(backbone, classes=2, name=name, **recipe.decoder)
 
 
+# What may stand in the place of focal modulation, by the name that figures have for it: arguments of FocalNet.
+MIXERS = {
+    "focal modulation": {},
+    "windows": {"mixer": "window", "window": 8},
+    "global attention": {"mixer": "attention"},
+}
+
+
+def mixed_segmenter(name, mixer, input_shape, recompute=False):
+    """The recipe's network for pictures of one size, with one of `MIXERS` in its blocks."""
+    recipe = SEGMENTERS[name]
+    arguments = recipe.backbone | MIXERS[mixer] | {"recompute": recompute}
+    backbone = fu.FocalNet(input_shape, include_top=False, **arguments)
+    return fu.segmenter(backbone, classes=2, name="segmenter", **recipe.decoder)
+
+
 def figures(scores):
     """The means over pictures of what `score` gives, rounded for JSON."""
     precision = scores["average_precision"]
