@@ -12,7 +12,8 @@ from PIL import Image
 OUTPUT_TIMEOUT = (
     60  # seconds that a cell may say nothing once it has ended; nbval's own 5 are too few for a busy machine
 )
-NOT_COMPARED = ("stderr", "text/html")  # pictures are inside text/html: they are compared below
+# Pictures are inside text/html: they are compared below. A widget's view is the number of its model, another each time.
+NOT_COMPARED = ("stderr", "text/html", "application/vnd.jupyter.widget-view+json")
 THUMBNAIL = (48, 48)
 MAX_RMS = 0.02  # of thumbnails, colours from 0 to 1
 PICTURE = re.compile(r"data:image/png;base64,([\w+/=]+)")

@@ -34,7 +34,10 @@ PUBLIC = {
         "DataNotFound",
         "check_choice",
     ),
-    "exercises": ("check",),
+    "exercises": (
+        "check",
+        "guess",
+    ),
     "explorer": (
         "GateExplorer",
         "telling_cells",

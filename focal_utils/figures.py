@@ -101,17 +101,18 @@ def heat(ax, values, title=None, limit=None, signed=False):
     return drawn
 
 
-def gate_maps(images, gates, names=None):
+def gate_maps(images, gates, names=None, limit=None):
     """Images beside their gates, one column for each level, all on one scale centred on zero; a `Figure`.
 
     Args:
         images: (N, H, W, 1 or 3). gates: (N, h, w, L + 1). names: of the levels.
+        limit: the gate at which the scale ends. None: the one furthest from zero.
     """
     gates = np.asarray(gates)
     total = gates.shape[-1]
     names = names or level_names(total - 1, total)
     figure, axes = grid(len(images), 1 + total, (1.7, 1.7))
-    limit = float(np.abs(gates).max())
+    limit = limit or float(np.abs(gates).max())
     for row, image, gate in zip(axes, images, gates, strict=True):
         picture(row[0], image)
         for level in range(total):

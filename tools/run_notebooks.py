@@ -27,6 +27,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from parts.files import ROOT, notebooks, write_text
 
 TIMES = ROOT / "data" / "results" / "notebook_times.json"
+VIEW = "application/vnd.jupyter.widget-view+json"
 PACKAGES = ["tensorflow", "keras", "numpy", "matplotlib"]
 
 
@@ -48,6 +49,9 @@ def tidy(notebook):
     )
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if "text/html" in data:
+                data.pop(VIEW, None)  # the widget is gone with its kernel; the page stands for it
     return notebook
 
 
