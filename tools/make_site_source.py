@@ -23,7 +23,7 @@ from parts.api_pages import pages as api_pages
 from parts.files import ROOT, notebooks
 from parts.front import EXPLORER, network, write_front
 from parts.reading import WIDGET, prepare
-from write_links import BADGE, colab_link, is_placeholder, repository_address
+from write_links import BADGE, colab_link, repository_address
 
 SOURCE = ROOT / "build" / "site-source"
 PAGES = ("README.md", "data/README.md", "data/photos/CREDITS.md")
@@ -60,7 +60,8 @@ FRAME = (
 def linked(text, page, address, root=ROOT):
     """Markdown `text` of the file `page` (its path in the repository) with links that work in the site.
 
-    Links to notebooks, pages and pictures stay as they are; those to other files lead to the repository at `address`.
+    Links to notebooks, pages and pictures stay as they are; those to other files lead to the repository at `address`,
+    and are words alone while there is none.
 
     Raises:
         ValueError: a link to a file that is not there.
@@ -74,6 +75,8 @@ def linked(text, page, address, root=ROOT):
             raise ValueError(f"{page} links to {match['path']}, which is not there: mend the link.")
         if path in PAGES or path.endswith(".ipynb") or match["head"].startswith("!"):
             return match[0]
+        if address is None:
+            return match["head"][1:-2]
         return f"{match['head']}{address}/blob/main/{path}{match['anchor'] or ''})"
 
     return LINK.sub(replaced, text)
@@ -87,7 +90,7 @@ def site_notebook(notebook, name, address):
     explorers = {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            badge = "" if is_placeholder(address) else f"[Open in Colab]({colab_link(address, name)})"
+            badge = "" if address is None else f"[Open in Colab]({colab_link(address, name)})"
             cell.source = linked(BADGE.sub(badge, cell.source), f"notebooks/{name}", address)
         for output in cell.get("outputs", []):
             if output.get("data", {}).pop(WIDGET, None):

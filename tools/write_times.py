@@ -53,14 +53,16 @@ def timed_notebook(text, name, times):
 def table(root, times):
     """README.md's table of the series: titles and questions from the notebooks' heads, times as measured."""
     address = repository_address(root)
-    rows = [["no.", "notebook", "the question it answers", *times, ""], ["---"] * (4 + len(times))]
+    head = ["no.", "notebook", "the question it answers", *times, *([] if address is None else [""])]
+    rows = [head, ["---"] * len(head)]
     for path in notebooks(root):
         cells = nbformat.read(path, as_version=4).cells
-        head = TITLE.match(cells[0].source) if cells else None
-        title, question = (head["title"], head["question"]) if head else (path.stem, "")
+        titled = TITLE.match(cells[0].source) if cells else None
+        title, question = titled.group("title", "question") if titled else (path.stem, "")
         known = [duration(rows_[path.stem]) if path.stem in rows_ else "–" for rows_ in times.values()]
         link = f"[{title}](notebooks/{path.name})"
-        rows.append([path.name[:2], link, question, *known, f"[Colab]({colab_link(address, path.name)})"])
+        colab = [] if address is None else [f"[Colab]({colab_link(address, path.name)})"]
+        rows.append([path.name[:2], link, question, *known, *colab])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

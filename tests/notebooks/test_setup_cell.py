@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 from parts.files import ROOT
 from write_links import SAYS, setup_cell
 
-PLACEHOLDER = "https://github.com/OWNER/focal-modulation"
+NONE_YET = None  # a repository without an address
 RUN = """
 import json, os, sys, types
 from pathlib import Path
@@ -75,7 +76,7 @@ def content(tmp_path):
 
 def test_jupyterlab_uses_the_checkout_and_says_what_it_does(report):
     (ROOT / "notebooks").mkdir(exist_ok=True)
-    done, found = run_setup(PLACEHOLDER, ROOT / "notebooks", report, colab=False)
+    done, found = run_setup(NONE_YET, ROOT / "notebooks", report, colab=False)
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == (SAYS, "")
     assert found == [{"package": str(ROOT / "focal_utils" / "__init__.py"), "folder": str(ROOT / "notebooks")}]
@@ -99,17 +100,40 @@ def test_colab_session_restarted_after_the_fetch(repository, content, report):
     assert len(found) == 2 and found[1]["folder"] == str(content / "focal-modulation" / "notebooks")
 
 
-def test_colab_with_no_public_address_says_what_is_missing(content, report):
-    done, _ = run_setup(PLACEHOLDER, content, report, colab=True)
+@pytest.fixture
+def zipped(repository, content):
+    """The zip that one drops into Colab's files, in the folder that the session starts in."""
+    with zipfile.ZipFile(content / "focal-modulation.zip", "w") as archive:
+        archive.writestr("focal-modulation/focal_utils/__init__.py", "")
+        archive.writestr("focal-modulation/notebooks/README.md", "")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_colab_finds_the_zip_in_its_files(zipped, content, report, times):
+    done, found = run_setup(NONE_YET, content, report, colab=True, times=times)
+    assert done.returncode == 0, done.stderr
+    checkout = content / "focal-modulation"
+    here = {"package": str(checkout / "focal_utils" / "__init__.py"), "folder": str(checkout / "notebooks")}
+    assert found == times * [here]
+
+
+def test_a_zip_comes_before_the_address(zipped, content, report):
+    done, found = run_setup("https://github.com/nobody/nothing", content, report, colab=True)
+    assert done.returncode == 0, done.stderr
+    assert found[0]["package"].startswith(str(content))
+
+
+def test_colab_that_finds_nothing_says_what_to_do(content, report):
+    done, _ = run_setup(NONE_YET, content, report, colab=True)
     assert done.returncode != 0
-    assert "no public address yet: set it in pyproject.toml" in done.stdout
+    assert "Run `make colab` and drop the zip" in done.stdout and "Then run this cell again." in done.stdout
 
 
-@pytest.mark.parametrize("address", [PLACEHOLDER, "https://github.com/someone/focal-modulation"])
+@pytest.mark.parametrize("address", [NONE_YET, "https://github.com/someone/focal-modulation"])
 def test_the_cell_is_short_and_installs_nothing(address):
     source = setup_cell(address)
-    assert sum(bool(line.strip()) for line in source.splitlines()) <= 14
-    assert "pip" not in source.replace("run `make links`", "")
+    assert sum(bool(line.strip()) for line in source.splitlines()) <= 16
+    assert "pip" not in source.replace("zipfile", "")
     assert source.index("print(") < source.index("import focal_utils")
 
 

@@ -6,16 +6,17 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import check_notebooks
-from write_links import badge, repository_address, setup_cell
+from write_links import badge, setup_cell
 
 NAME = "01_sample.ipynb"
+ADDRESS = "https://github.com/someone/focal-modulation"
 ALT = "Two curves that cross once, at the origin."
 PNG = "iVBORw0KGgo="
 HEAD = f"""# 01 · Sample
 
 *How far does one pixel see?*
 
-{badge(repository_address(), NAME)}
+{badge(ADDRESS, NAME)}
 
 **You will build** a sample.
 **You will learn** what passes.
@@ -26,6 +27,11 @@ FOOT = """## What you learned
 What this does not show: much. Next: nothing.
 ## References
 Yang et al. 2022, arXiv:2203.11926"""
+
+
+@pytest.fixture(autouse=True)
+def address(monkeypatch):
+    monkeypatch.setattr(check_notebooks, "repository_address", lambda: ADDRESS)
 
 
 def html_output(text):
@@ -40,7 +46,7 @@ def good_notebook():
     """Cells 0 to 9: head, set-up, a figure, text, two exercises, an ignored output and its check, one more, foot."""
     cells = [
         new_markdown_cell(HEAD),
-        code(setup_cell(repository_address()), tags=["setup"]),
+        code(setup_cell(ADDRESS), tags=["setup"]),
         code("fu.show(fig, alt=alt)", [html_output(f'<img alt="{ALT}" src="data:image/png;base64,{PNG}">')]),
         new_markdown_cell(EXERCISE),
         code('fu.check("1.1", 1)', [new_output("stream", name="stdout", text="solved\n")]),
