@@ -52,8 +52,9 @@ def written(folder, address):
     """All texts of the copied files, once the address is written into them."""
     project = folder / "pyproject.toml"
     project.write_text(write_links.addressed_project(project.read_text("utf-8"), address), "utf-8")
-    for path, text in [*write_links.outdated(folder), *write_times.outdated(folder)]:
-        path.write_text(text, "utf-8")
+    for tool in (write_links, write_times):
+        for path, text in tool.outdated(folder):
+            path.write_text(text, "utf-8")
     return "".join(path.read_text("utf-8") for path in sorted(folder.rglob("*")) if path.is_file())
 
 
