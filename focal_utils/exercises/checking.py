@@ -10,6 +10,7 @@ import ctypes
 import functools
 import math
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -218,7 +219,7 @@ def verdict(name, answer):
     if answer is None or answer is Ellipsis:
         return False, "not solved yet: put your answer in place of the dots."
     try:
-        with time_limit(SECONDS):
+        with time_limit(SECONDS), notebook_stays_open():
             return True, f"solved. {EXERCISES[name](answer)}"
     except NotYet as reason:
         started = "returned None" not in str(reason)
@@ -292,6 +293,28 @@ def alarm(seconds):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, left, interval)  # someone else's alarm clock goes on
+
+
+@contextmanager
+def notebook_stays_open():
+    """In this `with` block, IPython's own `exit` and `quit` raise `SystemExit`, as Python's do, and end no kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    if not shell:
+        yield
+        return
+
+    def leave():
+        raise SystemExit
+
+    before = getattr(shell, "keepkernel_on_exit", None)
+    shell.ask_exit = leave
+    try:
+        yield
+    finally:
+        del shell.ask_exit  # the method of its class is seen again
+        if hasattr(shell, "keepkernel_on_exit"):
+            shell.keepkernel_on_exit = before
 
 
 def raise_in(thread):

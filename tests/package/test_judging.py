@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -221,6 +222,27 @@ def test_every_answer_gets_a_sentence(name, answer):
 def test_exit_is_named():
     assert "leaves Python by `exit`" in verdict("1.2 receptive field", leaves)[1]
     assert "digs stopped with RecursionError" in verdict("1.2 receptive field", functools.partial(digs))[1]
+
+
+SESSION = """
+import focal_utils as fu
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+done = []
+type(shell).ask_exit = lambda self: done.append("left")
+from IPython.core.autocall import ExitAutocall
+shell.user_ns.update(fu=fu, exit=ExitAutocall(shell), done=done)
+for line in ('fu.check("1.2 receptive field", lambda *_: exit())', "print(done)", "exit()", "print(done)"):
+    shell.run_cell(line)
+"""
+
+
+def test_exit_of_a_notebook_ends_no_kernel_while_an_answer_is_judged():
+    done = subprocess.run([sys.executable, "-c", SESSION], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said, during, after = done.stdout.splitlines()
+    assert "leaves Python by `exit`" in said
+    assert (during, after) == ("[]", "['left']")
 
 
 def test_an_interrupt_is_the_learner_s():
