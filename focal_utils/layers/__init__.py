@@ -9,6 +9,7 @@ from focal_utils.layers.basics import (
     gelu,
     layer_norm,
     parts_of,
+    quantized_parts,
     serializable,
     trainable_parts,
 )

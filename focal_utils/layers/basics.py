@@ -54,11 +54,25 @@ def set_trainable_parts(layer, trainable):
             part.trainable = trainable[path]
 
 
+def quantized_parts(layer):
+    """Which parts of a layer or model `quantize` has changed, path → mode: {"mlp/fc1": "int8"}."""
+    return {path: part.quantization_mode for path, part in parts_of(layer) if part.quantization_mode}
+
+
+def set_quantized_parts(layer, quantized):
+    """Make the parts of a new layer or model what `quantized_parts` told of; their weights are loaded afterwards."""
+    for path, part in parts_of(layer):
+        if path in quantized and part.built:
+            part.quantize(quantized[path])
+        elif path in quantized:
+            part.dtype_policy = f"{quantized[path]}_from_{part.dtype_policy.name}"
+
+
 class Configured:
     """What a layer needs to be saved, cloned and pickled: a mixin that stands before `keras.layers.Layer`.
 
     The layer puts its arguments into `self.config`, as plain Python values, and hands `self.inherited` on to its parts.
-    Parts that were frozen by themselves stay frozen.
+    Parts that were frozen by themselves stay frozen, and quantized ones quantized.
     """
 
     @property
@@ -68,14 +82,17 @@ class Configured:
 
     def get_config(self):
         config = {**super().get_config(), **self.config}
-        parts = trainable_parts(self)
-        return {**config, "trainable_parts": parts} if parts else config
+        changed = {"trainable_parts": trainable_parts(self), "quantized_parts": quantized_parts(self)}
+        return {**config, **{name: parts for name, parts in changed.items() if parts}}
 
     @classmethod
     def from_config(cls, config):
-        arguments = {name: value for name, value in config.items() if name != "trainable_parts"}
+        arguments = dict(config)
+        trainable = arguments.pop("trainable_parts", {})
+        quantized = arguments.pop("quantized_parts", {})
         layer = super().from_config(arguments)
-        set_trainable_parts(layer, config.get("trainable_parts", {}))
+        set_quantized_parts(layer, quantized)
+        set_trainable_parts(layer, trainable)
         return layer
 
 
@@ -101,6 +118,10 @@ class PixelDense(keras.layers.Dense):
         shape = ops.shape(inputs)
         outputs = super().call(ops.reshape(inputs, (-1, shape[-1])))
         return ops.reshape(outputs, (*shape[:-1], self.units))
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """As Dense does it. Keras keeps subclasses out, for they may compute otherwise; this one does not."""
+        super().quantize(mode, type_check=False, config=config)
 
 
 def dense(units, layer=PixelDense, **kwargs):

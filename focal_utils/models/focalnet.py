@@ -11,7 +11,9 @@ from focal_utils.layers.basics import (
     MAX_SIDE,
     dense,
     layer_norm,
+    quantized_parts,
     serializable,
+    set_quantized_parts,
     set_trainable_parts,
     trainable_parts,
 )
@@ -325,19 +327,19 @@ class FocalNet(keras.Model):
         config = dict(self.config)
         if not self.trainable:
             config["trainable"] = False
-        parts = trainable_parts(self)
-        if parts:
-            config["trainable_parts"] = parts
-        return config
+        changed = {"trainable_parts": trainable_parts(self), "quantized_parts": quantized_parts(self)}
+        return {**config, **{name: parts for name, parts in changed.items() if parts}}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         arguments = dict(config)
         trainable = arguments.pop("trainable", True)
         parts = arguments.pop("trainable_parts", {})
+        quantized = arguments.pop("quantized_parts", {})
         # Files of former versions do not say what policy the network was built under, if it was the global one.
         arguments["dtype"] = arguments.get("dtype") or "float32"
         model = cls(**arguments)
+        set_quantized_parts(model, quantized)
         if not trainable:
             model.trainable = False
         set_trainable_parts(model, parts)
