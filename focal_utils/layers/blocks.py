@@ -227,7 +227,7 @@ class FocalBlock(Configured, keras.layers.Layer):
     def build(self, input_shape):
         check_map("FocalBlock", input_shape, self.config["dim"])
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: self.config["dim"]})
-        for layer in (self.norm1, self.modulation, self.scale1, self.norm2, self.mlp, self.scale2):
+        for layer in (self.norm1, self.modulation, self.scale1, self.norm2, self.mlp, self.scale2, self.drop_path):
             layer.build(input_shape)
 
     def residual(self, x, norm, branch, scale, training):
@@ -310,6 +310,7 @@ class PatchEmbed(Configured, keras.layers.Layer):
         check_map("PatchEmbed", input_shape)
         self.check_size(input_shape)
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: input_shape[-1]})
+        self.pad.build(input_shape)
         padded = self.pad.compute_output_shape(input_shape)
         self.proj.build(padded)
         embedded = self.proj.compute_output_shape(padded)

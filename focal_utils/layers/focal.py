@@ -306,6 +306,8 @@ class FocalModulation(Configured, keras.layers.Layer):
         check_map("FocalModulation", input_shape, dim)
         self.input_spec = keras.InputSpec(ndim=4, axes={-1: dim})
         self.contextualize.build(input_shape)
+        contexts = self.contextualize.compute_output_shape(input_shape)
+        self.aggregate.build(contexts, (*input_shape[:-1], len(contexts)))
         for layer in (self.f, self.h, self.norm, self.proj):
             layer.build(input_shape)
 
