@@ -1,13 +1,15 @@
 """Measure what training takes on large pictures: memory and time of a step against the picture's size.
 
-    python tools/measure_large.py                 about half an hour
-    python tools/measure_large.py --rounds 0      memory is not weighed either: only what fits
+    python tools/measure_large.py                 about half an hour; goes on where it was
+    python tools/measure_large.py --anew          forgets what was measured before
+    python tools/measure_large.py --rounds 0      neither time nor memory: only what fits
 
 One picture in a step, from 256×256 pixels to the largest of the nuclei, 1388×1040, for the shipped segmenter and the
 same with windows and with global attention in the place of focal modulation; each of them also with blocks that compute
 their branches a second time for the gradient (recompute=True). Each case is a process of its own, ended where it goes
 over the limit; those of one size take turns. Writes data/results/large_pictures.json, row by row: when interrupted, the
-same command goes on. Memory is the same on a busy machine; the two times of a pair are compared round by round.
+same command goes on. Memory is the same on a busy machine; times are those of a quiet one, and told where each case had
+three turns or more.
 """
 
 import json
@@ -19,8 +21,7 @@ from parts import arguments
 from parts.files import RESULTS, how_made, save_results
 
 SIZES = ((256, 256), (384, 384), (512, 512), (768, 768), (1024, 1024), (1040, 1388))  # height, width
-FROM = 256 * 256  # pixels between which the slope is taken
-TO = 1024 * 1024
+ENOUGH = 3  # turns of each, without which times are not compared
 
 
 def parser():
@@ -29,6 +30,7 @@ def parser():
     options.add_argument(
         "--limit", type=arguments.between(0), default=8, metavar="GB", help="of a process's memory (default: 8)"
     )
+    options.add_argument("--anew", action="store_true", help="forget what was measured before")
     return options
 
 
@@ -51,74 +53,84 @@ def cases(height, width):
     }
 
 
-def row_of(rows, name, pixels):
-    """The row of a case at so many pixels, or None where it is missing or did not fit."""
-    for row in rows:
-        height, width, _ = row["input_shape"]
-        if row["name"] == name and height * width == pixels:
-            return row if row["peak_bytes"] else None
-    return None
+def weighed(rows, name):
+    """The rows of a case whose memory was weighed, by their pixels, few first: {(height, width): row}."""
+    found = {tuple(row["input_shape"][:2]): row for row in rows if row["name"] == name and row["peak_bytes"]}
+    return dict(sorted(found.items(), key=lambda size: math.prod(size[0])))
 
 
-def slope(rows, name):
-    """How memory grows from `FROM` to `TO` pixels, as a power of them: a number, None where `TO` does not fit.
+def growth(rows, name):
+    """How memory grows with pixels, as a power of them, from the smallest to the largest square that fits; or None.
 
     A step's memory is asked, beyond what the process has before it: 1 is in proportion, 2 with the square.
     """
-    small = row_of(rows, name, FROM)
-    large = row_of(rows, name, TO)
-    if small is None or large is None:
+    squares = {size: row for size, row in weighed(rows, name).items() if size[0] == size[1]}
+    if len(squares) < 2:
         return None
-    return round(math.log(large["peak_bytes"] / small["peak_bytes"]) / math.log(TO / FROM), 3)
+    small, *_, large = squares
+    ratio = squares[large]["peak_bytes"] / squares[small]["peak_bytes"]
+    power = math.log(ratio) / math.log(math.prod(large) / math.prod(small))
+    return {"power": round(power, 3), "from": list(small), "to": list(large)}
 
 
 def what_recomputing_does(rows, mixer):
     """Memory and time of a recomputing step over those of a plain one, at each size where both fit: a list of dicts."""
+    plain = weighed(rows, mixer)
+    again = weighed(rows, mixer + AGAIN)
     found = []
-    for height, width in SIZES:
-        plain = row_of(rows, mixer, height * width)
-        again = row_of(rows, mixer + AGAIN, height * width)
-        if plain is None or again is None:
-            continue
-        turns = [second / first for first, second in zip(plain["rounds"], again["rounds"], strict=True)]
+    for size in plain.keys() & again.keys():
+        turns = [second / first for first, second in zip(plain[size]["rounds"], again[size]["rounds"], strict=False)]
         found.append(
             {
-                "height": height,
-                "width": width,
-                "memory": round(again["peak_bytes"] / plain["peak_bytes"], 3),
-                "time": round(statistics.median(turns), 3),
-                "time_from_to": [round(min(turns), 3), round(max(turns), 3)],
+                "height": size[0],
+                "width": size[1],
+                "memory": round(again[size]["peak_bytes"] / plain[size]["peak_bytes"], 3),
+                "time": round(statistics.median(turns), 3) if len(turns) >= ENOUGH else None,
             }
         )
-    return found
+    return sorted(found, key=lambda row: row["height"] * row["width"])
 
 
 def summary(rows):
-    """For each mixer: its slopes, what recomputing does, and the first size that does not fit, if one does not."""
+    """For each mixer: how memory grows, what recomputing does, and the first size that does not fit, or None."""
     found = {}
     for mixer in MIXERS:
-        outcome = {"recomputing": what_recomputing_does(rows, mixer)}
-        for ending in ("", AGAIN):
-            unfit = [row for row in rows if row["name"] == mixer + ending and row["note"]]
-            first = min(unfit, key=lambda row: math.prod(row["input_shape"]), default=None)
-            outcome["slope" + ending.replace(", ", "_")] = slope(rows, mixer + ending)
-            outcome["first_that_does_not_fit" + ending.replace(", ", "_")] = first and first["input_shape"][:2]
-        found[mixer] = outcome
+        unfit = [row for row in rows if row["name"] == mixer and row["note"]]
+        first = min(unfit, key=lambda row: math.prod(row["input_shape"]), default=None)
+        found[mixer] = {
+            "growth": growth(rows, mixer),
+            "growth_recomputing": growth(rows, mixer + AGAIN),
+            "recomputing": what_recomputing_does(rows, mixer),
+            "first_that_does_not_fit": first and first["input_shape"][:2],
+        }
     return found
+
+
+def complete(rows):
+    """Whether every case has been measured at every size."""
+    known = {(row["name"], *row["input_shape"][:2]) for row in rows}
+    return all((mixer + ending, *size) in known for mixer in MIXERS for ending in ("", AGAIN) for size in SIZES)
 
 
 def main():
     options = parser().parse_args()
     start = time.time()
+    if options.anew:
+        PATH.unlink(missing_ok=True)
     for height, width in SIZES:
         limits = {"memory_limit": int(options.limit * 1e9), "patience": 900, "save": PATH}
         for row in fu.measure(cases(height, width), training=True, rounds=options.rounds, **limits):
             cost = row.note or f"{row.seconds or 0:7.2f} s {(row.peak_bytes or 0) / 1e6:9.1f} MB"
             print(f"  {row.name:38s} {width}×{height}  {cost}", flush=True)
+        conclude(time.time() - start, options.limit)
+    print(json.dumps(json.loads(PATH.read_text("utf-8"))["summary"], indent=1))
+
+
+def conclude(seconds, limit):
+    """Put above the rows that are there how they were made, and what they say together."""
     rows = json.loads(PATH.read_text("utf-8"))["rows"]
-    head = how_made(time.time() - start) | {"limit_gigabytes": options.limit, "picture_per_step": 1}
+    head = how_made(seconds) | {"limit_gigabytes": limit, "pictures_in_a_step": 1, "complete": complete(rows)}
     save_results(PATH, head | {"summary": summary(rows), "rows": rows})
-    print(json.dumps(summary(rows), indent=1))
 
 
 if __name__ == "__main__":

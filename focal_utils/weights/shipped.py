@@ -14,9 +14,10 @@ SHIPPED = "weights/*.keras"
 def load_trained(name=None):
     """A trained network that the project ships, as a `keras.Model`.
 
-    It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes). It
-    computes in the precision that it was trained in, float32, whatever Keras' global dtype policy says. Its
-    `class_names` are the data set's.
+    It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes); its
+    `class_names` are the data set's. "nuclei" takes pictures of any size and gives logits (B, H, W, 2), for each pixel
+    whether it lies in a nucleus, and how deep: `find_nuclei` makes objects of them. A network computes in the precision
+    that it was trained in, float32, whatever Keras' global dtype policy says.
 
     Args:
         name: of the network. Without one, the names of all that are shipped are returned, as a list.

@@ -96,8 +96,12 @@ def test_what_large_pictures_take_is_summed_up():
         measured(attention, 768, 768, None, (), "did not fit in 8.0 GB"),
     ]
     found = large.summary(rows)
-    assert found[focal]["slope"] == 1 and found[focal]["slope_recomputed"] is None
-    (once,) = found[focal]["recomputing"]
-    assert once["memory"] == 0.5 and once["time"] == 1.5 and once["time_from_to"] == [1.2, 2.0]
-    assert found[focal]["first_that_does_not_fit"] is None
-    assert found[attention]["slope"] is None and found[attention]["first_that_does_not_fit"] == [768, 768]
+    assert found[focal]["growth"] == {"power": 1, "from": [256, 256], "to": [1024, 1024]}
+    assert found[focal]["growth_recomputing"] is None and found[focal]["first_that_does_not_fit"] is None
+    assert found[focal]["recomputing"] == [{"height": 256, "width": 256, "memory": 0.5, "time": 1.5}]
+    assert found[attention]["growth"] is None and found[attention]["first_that_does_not_fit"] == [768, 768]
+    assert not large.complete(rows)
+    rows[2]["rounds"] = [1.0]
+    assert large.summary(rows)[focal]["recomputing"][0]["time"] is None
+    names = [mixer + ending for mixer in MIXERS for ending in ("", large.AGAIN)]
+    assert large.complete([measured(name, *size, 1) for name in names for size in large.SIZES])
