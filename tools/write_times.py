@@ -1,9 +1,11 @@
-"""Write the measured times of the notebooks where readers see them: README.md's table and the head of each notebook.
+"""Write the times of the notebooks where readers see them: README.md's table and the head of each notebook.
 
     python tools/write_times.py            write
     python tools/write_times.py --check    write nothing; exit 1 and say what is out of date
 
-The times are data/results/notebook_times.json, made by tools/run_notebooks.py.
+The machine's times are data/results/notebook_times.json, made by tools/run_notebooks.py. The reader's are estimated
+from the words, the lines of code and the minutes that exercises announce. What is in bold at the head of a notebook
+also gets a line of its own.
 """
 
 import argparse
@@ -18,6 +20,11 @@ from parts.files import ROOT, changed, notebooks, replace_between, write_or_repo
 from write_links import colab_link, repository_address
 
 TIME_LINE = re.compile(r"^\*\*Time\*\* .*$", re.MULTILINE)
+HEAD_LINE = re.compile(r"^(\*\*(?:You \w+|Time)\*\* .*?) *$", re.MULTILINE)
+FOLDED = re.compile(r"<details.*?</details>", re.DOTALL)
+EXERCISE = re.compile(r"· (\d+) minutes")
+WORDS = 110  # a minute, of prose with equations; with LINES it gives what readers of the first six notebooks took
+LINES = 12  # of code, a minute
 TITLE = re.compile(r"\A# (?:\d+ · )?(?P<title>.+)\n\n\*(?P<question>[^*]+)\*")
 
 
@@ -36,24 +43,39 @@ def duration(seconds):
     return f"{minutes} min" + (f" {rest} s" if rest else "")
 
 
-def time_line(name, times):
-    """The line in a notebook's head: how long it takes to restart and run all, on each machine measured."""
+def reading_minutes(cells):
+    """The minutes that a reader takes for a notebook's cells, exercises included: a multiple of five."""
+    minutes = 0.0
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            minutes += len(FOLDED.sub("", cell.source).split()) / WORDS + sum(map(int, EXERCISE.findall(cell.source)))
+        elif "setup" not in cell.metadata.get("tags", []):
+            minutes += len([line for line in cell.source.splitlines() if line.strip()]) / LINES
+    return 5 * max(1, round(minutes / 5))
+
+
+def time_line(name, times, minutes):
+    """The line in a notebook's head: how long a reader takes, and how long each machine that was measured."""
     known = [f"{duration(rows[name])} on {machine}" for machine, rows in times.items() if name in rows]
-    return f"**Time** {', '.join(known)}: restart and run all" if known else "**Time** not measured yet"
+    machines = f"; to run it all takes {', '.join(known)}" if known else "; not measured yet"
+    return f"**Time** {minutes} minutes for you{machines}"
 
 
 def timed_notebook(text, name, times):
-    """The notebook file's text with its head's time line written."""
+    """The notebook file's text with its head's time line written, and each bold line of the head a line of its own."""
     notebook = nbformat.reads(text, as_version=4)
     if notebook.cells:
-        notebook.cells[0].source = TIME_LINE.sub(time_line(name, times), notebook.cells[0].source)
+        first = notebook.cells[0]
+        head = TIME_LINE.sub(time_line(name, times, reading_minutes(notebook.cells)), first.source)
+        head = HEAD_LINE.sub(lambda line: f"{line[1]}  ", head)  # two spaces end a line in Markdown
+        first.source = head.rstrip()
     return nbformat.writes(notebook) + "\n"
 
 
 def table(root, times):
     """README.md's table of the series: titles and questions from the notebooks' heads, times as measured."""
     address = repository_address(root)
-    head = ["no.", "notebook", "the question it answers", *times, *([] if address is None else [""])]
+    head = ["no.", "notebook", "the question it answers", "for you", *times, *([] if address is None else [""])]
     rows = [head, ["---"] * len(head)]
     for path in notebooks(root):
         cells = nbformat.read(path, as_version=4).cells
@@ -62,7 +84,8 @@ def table(root, times):
         known = [duration(rows_[path.stem]) if path.stem in rows_ else "–" for rows_ in times.values()]
         link = f"[{title}](notebooks/{path.name})"
         colab = [] if address is None else [f"[Colab]({colab_link(address, path.name)})"]
-        rows.append([path.name[:2], link, question, *known, *colab])
+        yours = f"{reading_minutes(cells)} min"
+        rows.append([path.name[:2], link, question, yours, *known, *colab])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

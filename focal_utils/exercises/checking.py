@@ -9,6 +9,7 @@ import copy
 import ctypes
 import functools
 import math
+import re
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from keras import ops
 
 EXERCISES = {}
 
+NODE = re.compile(r"\{\{function_node .*?\}\}\s*")  # how TensorFlow begins a message; it helps nobody
 SECONDS = 60  # that an answer may take, all calls of it together; none needs a tenth of that
 # By how much a map may be off, over its largest value or 1: single precision leaves some 1e-6, a wrong term 1e-2.
 TOLERANCE = 1e-4
@@ -71,7 +73,8 @@ def call(answer, *inputs, untouched=None):
     except SystemExit as error:
         raise NotYet(f"{name_of(answer)} leaves Python by `exit`: let it return its result instead.") from error
     except BaseException as error:
-        raise NotYet(f"{name_of(answer)} stopped with {type(error).__name__}: {error}".split("\n")[0]) from error
+        said = NODE.sub("", str(error)).split("\n")[0]
+        raise NotYet(f"{name_of(answer)} stopped with {type(error).__name__}: {said}") from error
     if untouched and not unchanged(given, inputs):
         raise NotYet(f"{untouched} have changed too. Leave them as they are, and return a copy.")
     return as_arrays(answer, result)

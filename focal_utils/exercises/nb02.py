@@ -1,5 +1,8 @@
 """Judges for the exercises of notebook 02, gated aggregation."""
 
+from contextlib import contextmanager
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -25,6 +28,23 @@ def check_gates_shape(gates, shape, levels):
         raise NotYet(f"I see {gates.shape[-1]} gates for {levels} levels; L + 1 are wanted.")
 
 
+@contextmanager
+def recorded_dense():
+    """A list of the `Dense` layers that are built in this `with` block: a bias that starts at 0 shows in no output."""
+    used = []
+    build = keras.layers.Dense.build
+
+    def recording(self, input_shape):
+        used.append(self)
+        return build(self, input_shape)
+
+    keras.layers.Dense.build = recording
+    try:
+        yield used
+    finally:
+        keras.layers.Dense.build = build
+
+
 @exercise("2.1 gates")
 def judge_gates(answer):
     rng = np.random.default_rng(2)
@@ -33,7 +53,8 @@ def judge_gates(answer):
     poked[3, 3] += 5.0
     shifted = [first + 5 * channel for channel in np.eye(8, dtype="float32")]  # one channel each, at every pixel
     x = np.stack([first, second, first + second, np.zeros_like(first), poked, *shifted])
-    gates = call(answer, x, 3)
+    with recorded_dense() as used:
+        gates = call(answer, x, 3)
     check_gates_shape(gates, x.shape, 3)
     if np.allclose(gates.sum(axis=-1), 1, atol=1e-4):
         raise NotYet(
@@ -63,6 +84,8 @@ def judge_gates(answer):
                 "that are learned."
             )
     check_gates_shape(call(answer, x, 2), x.shape, 2)
+    if used and not any(layer.use_bias for layer in used):
+        raise NotYet("Your layer has no bias. Eq. (2.2) adds b: a gate that is open or closed whatever the pixel says.")
     return 'Next: what would a softmax cost? Read on, and try gating="softmax" in notebook 09.'
 
 

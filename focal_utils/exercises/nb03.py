@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from focal_utils.exercises.checking import call, close, compare, exercise, need_shape, number, same_numbers
+from focal_utils.exercises.checking import NotYet, call, close, compare, exercise, need_shape, number, same_numbers
 
 
 def judge_numbers(answer, cases, right, mistakes, otherwise):
@@ -40,7 +40,12 @@ def judge_modulate(answer):
     shape = query.shape
     query = ops.convert_to_tensor(query)
     context = ops.convert_to_tensor(context)
-    y = call(answer, query, context, h, proj)
+    try:
+        y = call(answer, query, context, h, proj)
+    except NotYet as reason:
+        if "matmul" in str(reason).lower() or "@" in str(reason):
+            raise NotYet("You multiply as matrices. ⊙ multiplies number by number: `*`, not `@` or `matmul`.") from None
+        raise
     need_shape(y, shape, "The output has the query's shape.")
     m = h(context)
     mistakes = [
@@ -52,6 +57,8 @@ def judge_modulate(answer):
         (proj(query) * m, "proj comes before the product here; it is the last layer. What should it read?"),
         (query * proj(m), "proj comes before the product here, on the modulator; it is the last layer of all."),
         (proj(m), "The query has no say in your output. Would two different pixels in one place get the same answer?"),
+        (query + proj(query * m), "You add the query at the end. That sum is the block's business (notebook 04)."),
+        (h(query * proj(context)), "h and proj have changed places: h makes the modulator, proj comes last."),
         (proj(query * (1 + m)), "You multiply by 1 + m. A modulator of 0 should silence a channel; does yours?"),
         (proj(query * ops.sigmoid(m)), "Your modulator lies between 0 and 1. Could it flip a sign? It goes in raw."),
         (proj(query * ops.softmax(m)), "Your modulator sums to 1 over the channels. Must they share? It goes in raw."),
@@ -82,6 +89,10 @@ PARAMETER_MISTAKES = [
     (
         lambda c, ks: count_parameters(c, ks) - c**2 - c,
         "One C → C projection with its bias is missing. You need four: q, z, h and proj.",
+    ),
+    (
+        lambda c, ks: count_parameters(c, ks) - c**2,
+        "You have 3C², as the paper's text counts. The module has four projections of C² weights: q, z, h and proj.",
     ),
     (
         lambda c, ks: 3 * c**2 + c * (len(ks) + 1) + c * squares(ks),
@@ -170,6 +181,14 @@ CROSSOVER_MISTAKES = [
     (
         lambda c, ks: side_above((2 * len(ks) + 3 + c * squares(ks)) / 2),
         "You count k²·C² for the convolutions. Depthwise ones read one channel: k²·C.",
+    ),
+    (
+        lambda c, ks: round(math.sqrt(meeting_point(c, ks))),
+        "You round where the two lines meet. Which is the first whole side beyond that place?",
+    ),
+    (
+        lambda c, ks: side_above((len(ks) + 2 + squares(ks)) / 2),
+        "You have C(L + 2) for the gates and the product. L + 1 gates are made, L + 1 contexts weighed: C(2L + 3).",
     ),
 ]
 

@@ -81,7 +81,7 @@ def judge_drop_path(answer):
     x = rng.normal(size=(6, 2, 3, 6)).astype("float32")
     chance = np.array([0.05, 0.5, 0.15, 0.9, 0.29, 0.7], "float32")
     rate = 0.3
-    y = call(answer, ops.convert_to_tensor(x), rate, ops.convert_to_tensor(chance))
+    y = call(answer, x, rate, chance)  # NumPy arrays: both ways of writing it, NumPy's and keras.ops', take them
     need_shape(y, x.shape, "Dropped samples stay in the batch, as zeros.")
     kept = (chance >= rate)[:, None, None, None].astype("float32")
     columns = (chance >= rate)[None, None, None, :].astype("float32")
@@ -101,7 +101,7 @@ def judge_drop_path(answer):
     ]
     otherwise = "Neither all kept nor all dropped samples are right. A kept one is x/(1 − rate), a dropped one 0."
     compare(y, x * kept / (1 - rate), mistakes, otherwise)
-    whole = call(answer, ops.convert_to_tensor(x), 0.0, ops.convert_to_tensor(np.zeros(6, "float32")))
+    whole = call(answer, x, 0.0, np.zeros(6, "float32"))
     if not same(whole, x):
         raise NotYet("Right for rate 0.3. But at rate 0, u = 0 must be kept: is it u > rate, or u ≥ rate?")
     return "Each sample trains a shorter network, and the mean is that of the long one."

@@ -20,6 +20,12 @@ def judge_break_even(answer):
             raise NotYet(f"Nearly: {given} instead of {due} for kernels {kernels}. Leave it as it is, do not round.")
         if close(given, 2 * due):
             raise NotYet("Twice too many. Attention mixes with 2·T·C operations for each pixel: q·kᵀ and weights·v.")
+        if close(given, due + 0.5 * (len(kernels) + 2)):
+            raise NotYet(
+                "That is notebook 03's count, eq. (3.5), with the weighing and the product. (8.1) leaves them out."
+            )
+        if close(given, math.ceil(math.sqrt(due))):
+            raise NotYet("Is that the side of a map? T is its number of pixels, and need not be whole.")
         if close(given, math.sqrt(due)):
             raise NotYet("That is the side of the map. T is its number of pixels.")
         if close(given, due - 0.5 * (len(kernels) + 1)):
