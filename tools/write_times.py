@@ -20,7 +20,7 @@ from parts.files import ROOT, changed, notebooks, replace_between, write_or_repo
 from write_links import colab_link, repository_address
 
 TIME_LINE = re.compile(r"^\*\*Time\*\* .*$", re.MULTILINE)
-HEAD_LINE = re.compile(r"^(\*\*(?:You \w+|Time)\*\* .*?) *$", re.MULTILINE)
+HEAD_LINE = re.compile(r"^(\*\*(?:You [a-z ]+|Time)\*\* .*?) *$", re.MULTILINE)
 FOLDED = re.compile(r"<details.*?</details>", re.DOTALL)
 EXERCISE = re.compile(r"· (\d+) minutes")
 WORDS = 110  # a minute, of prose with equations; with LINES it gives what readers of the first six notebooks took
