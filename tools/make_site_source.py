@@ -9,6 +9,7 @@ Nothing committed is changed and no notebook is run; only the cell that makes an
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -49,6 +50,15 @@ EXPLORER_PAGE = """# The gate explorer
 A trained network in your browser: point at a pixel of the picture and see its gates, what each level of context sees
 from there, and how the numbers are made from each other. Switch a level off, freeze or scale it, and see whether the
 network changes its mind. Try a picture of your own: it stays on your machine. Notebook 07 asks what the maps mean.
+
+## Why no runtime?
+
+The page computes the network by itself, {modules} of JavaScript and WebAssembly, and can change every gate on the way.
+In one Chromium, on one thread, by turns (`tools/compare_runtimes.py`):
+
+| | to fetch; compressed | first answer | processor time for a picture |
+| --- | --- | --- | --- |
+{rows}
 """
 FRAME = (
     '<iframe class="explorer" src="../{page}" title="The gate explorer: answers to mouse, finger and keyboard" '
@@ -121,6 +131,19 @@ def write_explorers(explorers, folder):
         explorer.to_html(folder / page)
 
 
+def explorer_page():
+    """The page of the explorer, with what was measured of it and of the runtimes that it does without."""
+    measured = json.loads((ROOT / "data" / "results" / "runtimes.json").read_text("utf-8"))["runtimes"]
+    rows = [
+        f"| {name} | {row['bytes'] / 1e6:.1f} MB; {row['bytes_compressed'] / 1e6:.1f} MB | "
+        f"{row['first_answer_ms'] / 1000:.1f} s | {row['median_ms']:.0f} ms |"
+        for name, row in measured.items()
+        if "bytes" in row
+    ]
+    modules = f"{measured['our own']['files'] - 1} modules"
+    return EXPLORER_PAGE.format(page=EXPLORER, modules=modules, rows="\n".join(rows))
+
+
 def write_live(series, folder, address):
     """Write what runs in the page, and the pages of the package: the front page, the explorer in one file, the API."""
     import focal_utils as fu
@@ -151,7 +174,7 @@ def main(arguments=None):
         (SOURCE / page).write_text(linked((ROOT / page).read_text("utf-8"), page, address), "utf-8")
     (SOURCE / "README.md").rename(SOURCE / "readme.md")
     (SOURCE / "contents.md").write_text(CONTENTS + "\n" + menu(), "utf-8")
-    (SOURCE / "explorer_page.md").write_text(EXPLORER_PAGE.format(page=EXPLORER), "utf-8")
+    (SOURCE / "explorer_page.md").write_text(explorer_page(), "utf-8")
     for picture in (ROOT / "data" / "results").glob("*.png"):
         shutil.copy(picture, SOURCE / "data" / "results")
     explorers = {}
