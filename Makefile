@@ -5,6 +5,7 @@ PARITY_ENV := .venv-parity
 BACKENDS_ENV := .venv-backends
 SITE_ENV := .venv-site
 KATEX := 0.19.1
+AXE := 4.14.1
 EXPORTS_ENV := .venv-exports
 RUN := $(ENV)/bin/python
 ARGS ?=
@@ -87,7 +88,7 @@ colab: env-dev  ## build/focal-modulation.zip: notebooks, package and data in on
 site: env-dev  ## the notebooks as a web site in build/site, which needs no network
 	@bash tools/env.sh $(SITE_ENV) requirements-site.txt
 	$(RUN) tools/make_site_source.py
-	$(SITE_ENV)/bin/npm install --silent --no-save --prefix build/npm katex@$(KATEX) >/dev/null
+	$(SITE_ENV)/bin/npm install --silent --no-save --prefix build/npm katex@$(KATEX) axe-core@$(AXE) >/dev/null
 	$(SITE_ENV)/bin/python -m sphinx -q -W --keep-going -c tools/site -d build/doctrees build/site-source build/site
 	@echo "build/site/index.html is ready."
 

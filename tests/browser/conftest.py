@@ -15,6 +15,7 @@ import pytest
 from parts.files import ROOT
 
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
+CAMERA = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"  # a green field with a moving clock
 NEEDED = (
     "no Chromium: on Debian and Ubuntu `sudo apt install chromium`, or name one by CHROMIUM=/path/to/it; "
     "`make test-browser` then runs these tests"
@@ -38,7 +39,7 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=FLAGS.split())
+        browser = driver.chromium.launch(executable_path=found, args=f"{FLAGS} {CAMERA}".split())
         yield browser
         browser.close()
 

@@ -17,9 +17,10 @@ from focal_utils.explorer.bundle import PAGE
 from focal_utils.explorer.network import network_bytes
 from focal_utils.explorer.shown import data_address
 from parts.files import ROOT
-from tests.browser.pages import answers, choice, control, milliseconds, picture, point, seen
+from tests.browser.pages import answers, choice, colours, control, milliseconds, picture, point, seen
 
-ADDRESS = "http://explorer.test/"  # answered by the test itself: nothing is sent anywhere
+# Answered by the test itself, nothing is sent anywhere; "localhost" is as safe as https, which the camera asks for.
+ADDRESS = "http://explorer.localhost/"
 HOST = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Explorer</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,"><link rel="stylesheet" href="explorer.css">
@@ -136,6 +137,49 @@ def test_an_own_picture_is_read_as_python_reads_it_and_framed(visit):
         frame.press("ArrowRight")
     explorer.page.get_by_role("button", name="Read this part").click()
     explorer.locator(".fx-says", has_text="stop").wait_for()
+
+
+GIVEN = """(target, [bytes, kind, name]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+    const event = kind === "paste"
+        ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true })
+        : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+    target.dispatchEvent(event);
+}"""
+
+
+def test_a_picture_can_be_dropped_pasted_and_taken_by_the_camera(visit):
+    explorer = visit()
+    title = explorer.locator(".fx-picture h3")
+    stop = list(encoded(Image.fromarray(fu.render_sign(14, size=64, seed=2))))
+    explorer.evaluate(GIVEN, [stop, "drop", "dropped.png"])
+    title.filter(has_text="dropped.png").wait_for()
+    explorer.locator(".fx-says", has_text="stop").wait_for()
+    explorer.page.locator("body").evaluate(GIVEN, [stop, "paste", "pasted.png"])
+    title.filter(has_text="pasted.png").wait_for()
+    explorer.get_by_role("button", name="Camera").click()
+    video = explorer.page.locator("video")
+    explorer.page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    explorer.page.get_by_role("button", name="Take it").click()
+    title.filter(has_text="from the camera").wait_for()
+    assert not video.is_visible() and video.evaluate("(one) => one.srcObject.getTracks()[0].readyState") == "ended"
+    assert len({tuple(pixel) for pixel in colours(explorer, "picture")}) > 1
+
+
+def test_forced_colours_leave_bars_and_squares_to_be_seen(visit):
+    explorer = visit(forced_colors="active")
+    back = explorer.evaluate("(one) => getComputedStyle(one).backgroundColor")
+    fills = explorer.locator(".fx-fill").evaluate_all("(all) => all.map((one) => getComputedStyle(one).background)")
+    assert len(fills) == 4 and all(back not in fill.split(")")[0] + ")" for fill in fills)
+    hues = explorer.locator("rect.fx-square").evaluate_all("(all) => all.map((one) => getComputedStyle(one).stroke)")
+    assert len(set(hues)) >= 4
+
+
+def test_twice_as_large_it_still_fits_and_works(visit):
+    explorer = visit(640, 400, device_scale_factor=2)  # what zooming to 200 % makes of 1280×800
+    assert explorer.page.evaluate("document.documentElement.scrollWidth") <= 640
+    milliseconds(explorer, lambda: choice(explorer, "level 1 of the first block is", "off").click(), "switched", 1)
 
 
 def changes_of(explorer):

@@ -1,6 +1,7 @@
 """The site that `make site` built, in a real Chromium: phone and desk, search, dark theme, explorer."""
 
 import functools
+import os
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,6 +16,8 @@ SITE = ROOT / "build" / "site"
 WIDTHS = (390, 1280)
 SERIES = [f"notebooks/{path.stem}.html" for path in notebooks()]
 LOOKED_UP = ["readme.html", "api/index.html", "api/layers.html", "data/README.html", "data/photos/CREDITS.html"]
+AXE = os.environ.get("AXE", ROOT / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js")
+CHECKED = ["index.html", SERIES[1], SERIES[6], SERIES[8], "explorer.html"]
 PAGES = ["contents.html", *SERIES, "explorer_page.html", *LOOKED_UP, "search.html"]
 
 pytestmark = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site: `make test-site` builds it first")
@@ -141,6 +144,20 @@ def test_theme_is_toggled_and_kept(visit, width):
         toggle.click()
     page.reload()
     assert page.locator("body").get_attribute("data-theme") == "dark"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", CHECKED)
+def test_axe_finds_nothing_serious(visit, path, scheme):
+    if not os.path.exists(AXE):
+        pytest.skip("no axe-core: `npm install --prefix build/npm axe-core`, or name its axe.min.js by AXE=…")
+    page = visit(path, color_scheme=scheme)
+    page.add_script_tag(path=AXE)
+    found = page.evaluate(
+        "axe.run().then(({ violations }) => violations.map((v) => [v.impact, v.id, v.nodes.length, v.nodes[0].html]))"
+    )
+    print(path, scheme, [one[:3] for one in found])
+    assert [one for one in found if one[0] in ("critical", "serious")] == []
 
 
 def test_the_answer_of_a_predict_waits_for_a_click(visit):

@@ -22,7 +22,7 @@ function fitted(name, picture, frame, height, width) {
 }
 
 /**
- * The reader's pictures: { root: buttons, dialogs: [...], listen(section) }.
+ * The reader's pictures: { root: buttons, dialogs: [...], listen(section) → what ends it }.
  *
  * size: [height, width] that the network reads, or null for any. use(pixels, name, notes): called with what it reads.
  * say(words, wrong): to tell the reader.
@@ -165,10 +165,14 @@ function ownPictures({ size, use, say }) {
       event.preventDefault();
       take(event.dataTransfer.files[0]);
     });
-    section.addEventListener("paste", (event) => {
+    // A reader who has clicked nowhere pastes into the page: where there is one explorer, it is meant.
+    const paste = (event) => {
       const file = [...event.clipboardData.files][0];
-      if (file) take(file);
-    });
+      const alone = event.target === document.body && document.querySelectorAll("section.fx").length === 1;
+      if (file && (alone || section.contains(event.target))) take(file);
+    };
+    document.addEventListener("paste", paste);
+    return () => document.removeEventListener("paste", paste);
   }
 
   return { root, dialogs: [frameDialog.root, cameraDialog.root], listen, take };

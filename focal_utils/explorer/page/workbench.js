@@ -96,7 +96,7 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
   const middle = element("div", { className: "fx-middle" }, blocksPart.root, element("div", { className: "fx-controls" }, views.root, ...(engine.can.restart ? [training.root] : [])));
   const foot = element("div", { className: "fx-foot" }, ...(guide ? [guide.start] : []), showPython, link, element("span", { className: "fx-quiet fx-credit", textContent: credit ?? "" }));
   const root = element("section", { className: "fx", aria: { label: "Gate explorer" } }, top, middle, main, sums.root, foot, code.root, ...(guide ? [guide.root] : []), message, spoken, ...(own?.dialogs ?? []));
-  own?.listen(root);
+  const unlisten = own?.listen(root);
   sums.root.hidden = !engine.can.look;
 
   /** Thumbnails of the pictures, or, where there are too many, a number to type. */
@@ -261,7 +261,8 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
       context.fillStyle = `rgb(${colourOf(shown, value).join(",")})`;
       context.fillRect(x, 0, 1, 1);
     }
-    const words = { signed: [signed(low), "0", signed(shown.limit)], amount: ["0", signed(shown.limit)], levels: about().levels }[shown.kind];
+    const ends = shown.limit ? [signed(low), "0", signed(shown.limit)] : ["", "0 everywhere", ""];
+    const words = { signed: ends, amount: ["0", signed(shown.limit)], levels: about().levels }[shown.kind];
     barWords.replaceChildren(...words.map((word) => element("span", { textContent: word })));
     barWords.classList.toggle("fx-bar-names", shown.kind === "levels");
   }
@@ -357,6 +358,7 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
     close() {
       unwatch();
       unhear();
+      unlisten?.();
       sums.stop();
     },
   };
