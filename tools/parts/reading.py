@@ -1,11 +1,15 @@
 """A committed notebook as a page to read: answers wait for a click, wiring is folded, figures have captions."""
 
+import base64
 import html
+import io
 import re
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PREDICT = "**Predict"
 IMAGE = re.compile(r'<img alt="(?P<alt>[^"]*)"[^>]*>')
+DATA = re.compile(r"data:image/png;base64,([\w+/=]+)")
+PAPER = 0.7  # of a figure that is white where it is a drawing or a plot, not pictures
 UNSOLVED = "not solved yet"
 PLOTTING = re.compile(r"\bfu\.show\(|\bFigure\(|fu\.figures\.")
 CHECKING = ("assert ", "print(")
@@ -40,12 +44,28 @@ def has_picture(cell):
     return any("<img" in output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
 
 
+def is_drawing(image):
+    """Whether the figure in an `<img …>` is lines on white, which a dark page may turn round; pictures it may not."""
+    import numpy as np
+    from PIL import Image
+
+    data = DATA.search(image)
+    if not data:
+        return False
+    with Image.open(io.BytesIO(base64.b64decode(data[1]))) as figure:
+        pixels = np.asarray(figure.convert("RGB").resize((200, 200), Image.Resampling.NEAREST))
+    return bool((pixels.min(axis=-1) > 250).mean() > PAPER)
+
+
 def captioned(text):
-    """The HTML of a figure with its alternative text as a caption that is seen."""
-    return IMAGE.sub(
-        lambda match: f"<figure>{match[0]}<figcaption>{html.escape(html.unescape(match['alt']))}</figcaption></figure>",
-        text,
-    )
+    """The HTML of a figure with its alternative text as a caption that is seen; a drawing says that it is one."""
+
+    def figure(match):
+        kind = ' class="drawing"' if is_drawing(match[0]) else ""
+        caption = html.escape(html.unescape(match["alt"]))
+        return f"<figure{kind}>{match[0]}<figcaption>{caption}</figcaption></figure>"
+
+    return IMAGE.sub(figure, text)
 
 
 def solved(outputs):
