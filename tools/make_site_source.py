@@ -83,7 +83,7 @@ def linked(text, page, address, root=ROOT):
         path = PurePosixPath(os.path.normpath(PurePosixPath(page).parent / match["path"])).as_posix()
         if not (root / path).exists():
             raise ValueError(f"{page} links to {match['path']}, which is not there: mend the link.")
-        if path in PAGES or path.endswith(".ipynb") or match["head"].startswith("!"):
+        if path in PAGES or path.endswith(".ipynb") or "![" in match["head"]:
             return match[0]
         if address is None:
             return match["head"][1:-2]
@@ -175,7 +175,7 @@ def main(arguments=None):
     (SOURCE / "README.md").rename(SOURCE / "readme.md")
     (SOURCE / "contents.md").write_text(CONTENTS + "\n" + menu(), "utf-8")
     (SOURCE / "explorer_page.md").write_text(explorer_page(), "utf-8")
-    for picture in (ROOT / "data" / "results").glob("*.png"):
+    for picture in (ROOT / "data" / "results").glob("explorer.*"):
         shutil.copy(picture, SOURCE / "data" / "results")
     explorers = {}
     series = {}

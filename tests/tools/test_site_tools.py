@@ -19,6 +19,11 @@ ADDRESS = "https://github.com/someone/focal-modulation"
         ("README.md", "[00](notebooks/00_start_here.ipynb)", "[00](notebooks/00_start_here.ipynb)"),
         ("README.md", "[card](data/README.md#blood-cells)", "[card](data/README.md#blood-cells)"),
         ("README.md", "![Signs](data/results/explorer.png)", "![Signs](data/results/explorer.png)"),
+        (
+            "README.md",
+            "[![Film](data/results/explorer.gif)](README.md)",
+            "[![Film](data/results/explorer.gif)](README.md)",
+        ),
         ("README.md", "[MIT](LICENSE)", f"[MIT]({ADDRESS}/blob/main/LICENSE)"),
         ("notebooks/x.ipynb", "[a](../conftest.py#L3)", f"[a]({ADDRESS}/blob/main/conftest.py#L3)"),
         ("data/README.md", "[`C`](photos/CREDITS.md)", "[`C`](photos/CREDITS.md)"),
