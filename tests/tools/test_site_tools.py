@@ -98,30 +98,6 @@ def cell(kind, source, text="", **metadata):
     return made
 
 
-def test_an_answer_waits_for_a_click_and_what_follows_does_not():
-    cells = [
-        cell("markdown", "**Predict.** How wide?"),
-        cell("code", "guess = 3  # ← your guess"),
-        cell("code", "print(7)", "7\n"),
-        cell("markdown", "Seven."),
-        cell("code", "print(8)", "8\n"),
-    ]
-    prepare(cells)
-    assert "hide-output" in cells[2].metadata.tags
-    assert "tags" not in cells[4].metadata and "tags" not in cells[1].metadata
-
-
-def test_a_text_between_guess_and_answer_reveals_nothing():
-    cells = [
-        cell("markdown", "**Predict.** How wide?"),
-        cell("code", "guess = 3  # ← your guess"),
-        cell("markdown", "The next cell measures it."),
-        cell("code", "print(7)", "7\n"),
-    ]
-    prepare(cells)
-    assert "hide-output" in cells[3].metadata.tags
-
-
 def test_an_exercise_that_nobody_has_begun_says_nothing():
     cells = [cell("code", 'fu.check("2.1", mine)', "2.1   not solved yet: put your answer in place of the dots.\n")]
     prepare(cells)

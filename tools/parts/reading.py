@@ -1,4 +1,4 @@
-"""A committed notebook as a page to read: answers wait for a click, wiring is folded, figures have captions."""
+"""A committed notebook as a page to read: wiring is folded, figures have captions."""
 
 import base64
 import html
@@ -6,7 +6,6 @@ import io
 import re
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PREDICT = "**Predict"
 IMAGE = re.compile(r'<img alt="(?P<alt>[^"]*)"[^>]*>')
 DATA = re.compile(r"data:image/png;base64,([\w+/=]+)")
 PAPER = 0.7  # of a figure that is white where it is a drawing or a plot, not pictures
@@ -20,24 +19,6 @@ def fold(cell, what, prompt):
     """Fold the input or the output of a cell under a sentence."""
     cell.metadata.setdefault("tags", []).append(f"hide-{what}")
     cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": "Fold it again"}
-
-
-def answers(cells):
-    """The code cells that answer a Predict: those behind the guess, up to the text that comes after them."""
-    waiting = ""
-    found = []
-    for cell in cells:
-        if cell.cell_type == "markdown":
-            if PREDICT in cell.source:
-                waiting = "guess"
-            elif waiting == "answered":
-                waiting = ""
-        elif waiting == "guess":
-            waiting = "answer"
-        elif waiting and cell.get("outputs"):
-            waiting = "answered"
-            found.append(cell)
-    return found
 
 
 def has_picture(cell):
@@ -75,7 +56,6 @@ def solved(outputs):
 
 def prepare(cells):
     """Make the cells of a notebook ready to be read, in place."""
-    revealed = answers(cells)
     for cell in cells:
         if cell.cell_type != "code":
             continue
@@ -84,8 +64,6 @@ def prepare(cells):
         if "setup" in cell.metadata.get("tags", []):
             cell.outputs = []
             fold(cell, "input", "Show the set-up cell")
-        elif any(cell is one for one in revealed):
-            fold(cell, "output", "Made your guess? Show the answer")
         elif has_picture(cell) and PLOTTING.search(cell.source) and len(lines) > SHORT:
             fold(cell, "input", "Show the code of this figure")
         elif lines and lines[0].startswith("assert ") and all(line.startswith(CHECKING) for line in lines):
