@@ -45,7 +45,7 @@ The <a href="index.html">front page</a> has the explorer. Here is everything tha
 CELLS_CREDIT = "Acevedo et al. 2020, doi 10.17632/snkd93bnjr.1, CC BY 4.0"
 EXPLORER_PAGE = """# The gate explorer
 
-<iframe class="explorer" src="{page}" title="The gate explorer: answers to mouse, finger and keyboard"></iframe>
+{frame}
 
 A trained network in your browser: point at a pixel of the picture and see its gates, what each level of context sees
 from there, and how the numbers are made from each other. Switch a level off, freeze or scale it, and see whether the
@@ -56,12 +56,12 @@ network changes its mind. Try a picture of your own: it stays on your machine. N
 The page computes the network by itself, {modules} of JavaScript and WebAssembly, and can change every gate on the way.
 In one Chromium, on one thread, by turns (`tools/compare_runtimes.py`):
 
-| | to fetch; compressed | first answer | processor time for a picture |
-| --- | --- | --- | --- |
+| | to fetch; compressed | processor time for a picture |
+| --- | --- | --- |
 {rows}
 """
 FRAME = (
-    '<iframe class="explorer" src="../{page}" title="The gate explorer: answers to mouse, finger and keyboard" '
+    '<iframe class="explorer" src="{page}" title="The gate explorer: answers to mouse, finger and keyboard" '
     'onload="const body = this.contentDocument?.body;'
     "body && new ResizeObserver(() => (this.style.height = body.scrollHeight + 40 + 'px')).observe(body)\"></iframe>"
 )
@@ -105,7 +105,7 @@ def site_notebook(notebook, name, address):
         for output in cell.get("outputs", []):
             if output.get("data", {}).pop(WIDGET, None):
                 page = f"explorer_{Path(name).stem}_{len(explorers)}.html"
-                output.data["text/html"] = FRAME.format(page=page)
+                output.data["text/html"] = FRAME.format(page=f"../{page}")
                 explorers[page] = cell.source
     prepare(notebook.cells)
     return explorers
@@ -135,13 +135,12 @@ def explorer_page():
     """The page of the explorer, with what was measured of it and of the runtimes that it does without."""
     measured = json.loads((ROOT / "data" / "results" / "runtimes.json").read_text("utf-8"))["runtimes"]
     rows = [
-        f"| {name} | {row['bytes'] / 1e6:.1f} MB; {row['bytes_compressed'] / 1e6:.1f} MB | "
-        f"{row['first_answer_ms'] / 1000:.1f} s | {row['median_ms']:.0f} ms |"
+        f"| {name} | {row['bytes'] / 1e6:.1f} MB; {row['bytes_compressed'] / 1e6:.1f} MB | {row['median_ms']:.0f} ms |"
         for name, row in measured.items()
         if "bytes" in row
     ]
     modules = f"{measured['our own']['files'] - 1} modules"
-    return EXPLORER_PAGE.format(page=EXPLORER, modules=modules, rows="\n".join(rows))
+    return EXPLORER_PAGE.format(frame=FRAME.format(page=EXPLORER), modules=modules, rows="\n".join(rows))
 
 
 def write_live(series, folder, address):

@@ -1,7 +1,12 @@
 """What the site is laid out from, and what finds broken links: on small pages, without the site's packages."""
 
+import base64
+import io
+
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from check_site import problems, read_pages
 from make_site_source import PAGES, WIDGET, linked, site_notebook
@@ -108,6 +113,16 @@ def test_a_figure_has_the_caption_that_its_alternative_text_is():
     assert captioned('<img alt="A &lt;b&gt; sign" src="data:,">') == (
         '<figure><img alt="A &lt;b&gt; sign" src="data:,"><figcaption>A &lt;b&gt; sign</figcaption></figure>'
     )
+
+
+@pytest.mark.parametrize("ink, drawing", [(20, True), (150, False)])
+def test_a_figure_that_is_lines_on_white_is_a_drawing(ink, drawing):
+    pixels = np.full((200, 200, 3), 255, "uint8")
+    pixels[:ink] = np.random.default_rng(0).integers(0, 256, (ink, 200, 3))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    image = f'<img alt="a" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    assert captioned(image).startswith('<figure class="drawing">') is drawing
 
 
 def test_a_docstring_becomes_a_page():

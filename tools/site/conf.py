@@ -43,3 +43,14 @@ html_show_sphinx = False
 html_use_index = False
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
+
+
+def mend(app, pagename, templatename, context, doctree):
+    """Say what theme and folds leave unsaid to those who listen: a heading's level, and a fold's own words."""
+    context["body"] = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
+    menu = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
+def setup(app):
+    app.connect("html-page-context", mend, priority=900)  # after the theme, which makes the menu
