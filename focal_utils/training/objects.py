@@ -6,7 +6,7 @@ import numpy as np
 from focal_utils.errors import check_at_least
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # of the 2018 Data Science Bowl: 0.5 to 0.95
-SEED_DEPTH = 0.5  # a nucleus has one middle: a connected place that is deeper than this
+SEED_DEPTH = 0.3  # a nucleus has one middle: a connected place that is deeper than this
 SMALLEST = 20  # pixels; the smallest nucleus of BBBC038's has 21
 
 

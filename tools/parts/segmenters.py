@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 
 import focal_utils as fu
 from focal_utils.data import PictureSet, kind_of
+from focal_utils.files import whole_file
 from focal_utils.statistics import bootstrap_interval
 from focal_utils.training import THRESHOLDS, save, score
 from parts.files import ROOT, how_made, write_text
@@ -156,12 +158,21 @@ def train_segmenters(name, options):
     print(json.dumps(chosen, indent=2))
 
 
+def compress(path):
+    """Write a zip, such as a .keras file, anew with its members compressed: what it holds stays, byte for byte."""
+    with whole_file(path) as part, zipfile.ZipFile(path) as old, zipfile.ZipFile(part, "w") as new:
+        for member in old.infolist():
+            new.writestr(member, old.read(member), zipfile.ZIP_DEFLATED, 9)
+
+
 def ship_segmenter(name, facts):
     """Put the network of a run into data/weights, its log and its facts into data/results."""
     folder = run_folder(name, facts["kind"], facts["seed"])
     model = focal_segmenter(name)
     model.load_weights(folder / "kept.weights.h5")
-    save(model, ROOT / "data" / "weights" / f"{name}.keras")
+    path = ROOT / "data" / "weights" / f"{name}.keras"
+    save(model, path)
+    compress(path)
     shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
