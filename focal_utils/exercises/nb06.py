@@ -46,15 +46,15 @@ def judge_split(answer):
     counts = {len(np.unique(tracks[mask & (labels == label)])) for label in range(5)}
     if counts != {3}:
         raise NotYet(f"Each class has 12 tracks, so 3 each belong to validation; yours give {sorted(counts)}.")
+    half = np.asarray(call(answer, labels, tracks, 0.5))
+    if half.shape != mask.shape or abs(len(np.unique(tracks[half.astype(bool)])) / 60 - 0.5) > 0.05:
+        raise NotYet("Right for share=0.25, but for share=0.5 half of the tracks should be validation.")
     ends = [sorted(np.unique(tracks[labels == label])) for label in range(5)]
     chosen = set(tracks[mask])
     if all(chosen >= set(of_class[:3]) for of_class in ends) or all(chosen >= set(of_class[-3:]) for of_class in ends):
         raise NotYet(
             "You take the first or the last tracks of each class. Recordings are in some order: draw by chance."
         )
-    half = np.asarray(call(answer, labels, tracks, 0.5))
-    if half.shape != mask.shape or abs(len(np.unique(tracks[half.astype(bool)])) / 60 - 0.5) > 0.05:
-        raise NotYet("Right for share=0.25, but for share=0.5 half of the tracks should be validation.")
     return "Next: draw ten splits with other seeds. By how much does the accuracy on validation move?"
 
 

@@ -23,7 +23,6 @@ RIGHT = {
     "2.1 gates": [
         lambda x, levels: dense(levels + 1)(x),
         lambda x, levels: keras.layers.Conv2D(levels + 1, 1)(x),
-        lambda x, levels: dense(levels + 1, use_bias=False)(x),
     ],
     "2.2 aggregate": [aggregate, stacked, lambda contexts, gates: ops.convert_to_numpy(aggregate(contexts, gates))],
 }
@@ -42,6 +41,7 @@ WRONG = {
         (lambda x, levels: dense(levels + 3)(x), "I see 6 gates"),
         (lambda x, levels: ops.repeat(dense(1)(x), levels + 1, axis=-1), "All gates of a pixel are the same number"),
         (lambda x, levels: dense(levels + 1, activation="softmax")(x), "Is there a softmax?"),
+        (lambda x, levels: dense(levels + 1, use_bias=False)(x), "Your layer has no bias"),
         (lambda x, levels: ops.ones((*x.shape[:-1], levels + 1)), "the same whatever x is"),
         (lambda x, levels: dense(levels + 1, activation="sigmoid")(x), "Is there a sigmoid?"),
         (lambda x, levels: dense(levels + 1, activation="relu")(x), "Is there a ReLU?"),
