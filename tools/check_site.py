@@ -30,7 +30,7 @@ class Page(HTMLParser):
             self.links.append(values["href"])
         if "src" in values or (tag == "link" and "href" in values):
             self.loads.append(values.get("src") or values.get("href"))
-        if tag == "img":
+        if tag == "img" and values.get("alt") != "":  # alt="" says that a picture only adorns
             self.alts.append((values.get("alt") or "").strip())
 
 

@@ -69,7 +69,7 @@ def test_a_notebook_gets_a_frame_for_its_widget_and_keeps_its_other_outputs():
     assert 'src="../explorer_07_x_0.html"' in shown.outputs[0].data["text/html"]
 
 
-GOOD = '<h2 id="top">A</h2><img src="a.svg" alt="A dot."><a href="b.html#end">b</a><a href="https://a.org/x">x</a>'
+GOOD = '<h2 id="top">A</h2><img src="a.svg" alt="A dot."><img src="a.svg" alt=""><a href="b.html#end">b</a><a href="https://a.org/x">x</a>'
 
 
 @pytest.mark.parametrize(
