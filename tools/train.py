@@ -6,6 +6,7 @@
     python tools/train.py gtsrb --precision mixed_float16      another precision, on a GPU; ships nothing
     python tools/train.py gtsrb --optimizer muon --learning-rate 0.01 --epochs 12          another way; ships nothing
     python tools/train.py nuclei                               outlines nuclei; heeds --seeds, --epochs, --backup-every
+    python tools/train.py nuclei --choose                      trains nothing: chooses anew how nuclei are told apart
 
 Everything is chosen on validation images: the epoch where the recipe says so, and the seed by the figure that the
 recipe names. The test set is not read here but by tools/evaluate.py. A run that was killed, at whatever moment, goes
@@ -49,6 +50,9 @@ def parser():
     )
     options.add_argument(
         "--backup-every", type=arguments.at_least(1), metavar="N", help="a backup every N steps, not only every epoch"
+    )
+    options.add_argument(
+        "--choose", action="store_true", help="of trained segmenters: choose anew how objects are told apart"
     )
     return options
 

@@ -2,11 +2,13 @@
 
 import keras
 import numpy as np
+from scipy import ndimage
 
-from focal_utils.errors import check_at_least
+from focal_utils.errors import check_at_least, check_number
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # of the 2018 Data Science Bowl: 0.5 to 0.95
 SEED_DEPTH = 0.3  # a nucleus has one middle: a connected place that is deeper than this
+SMOOTH = 1.0  # pixels; what is said of depth is uneven from pixel to pixel, and each bump would be a middle
 SMALLEST = 20  # pixels; the smallest nucleus of BBBC038's has 21
 
 
@@ -52,7 +54,7 @@ def tile_spans(length, tile, overlap=0):
     ]
 
 
-def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST, tile=None, overlap=0):
+def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOOTH, tile=None, overlap=0):
     """The nuclei of a picture as a label map, by a trained segmenter: `separate` of its `pixel_logits`.
 
         labels = fu.find_nuclei(fu.load_trained("nuclei"), picture)    # (H, W): 0 outside, then 1, 2, …
@@ -61,12 +63,12 @@ def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST, tile=None, 
     Args:
         model: gives logits (1, H, W, 2), see `train_segmenter`.
         picture: (H, W, 3), 0…255.
-        depth, smallest: see `separate`. tile, overlap: see `pixel_logits`.
+        depth, smallest, smooth: see `separate`. tile, overlap: see `pixel_logits`.
     """
-    return separate(pixel_logits(model, picture, tile, overlap), depth, smallest)
+    return separate(pixel_logits(model, picture, tile, overlap), depth, smallest, smooth)
 
 
-def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST):
+def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOOTH):
     """Objects from logits (H, W, 2), in one or not and how deep: a label map (H, W), uint16, 0 outside, then 1, 2, …
 
     Touching objects share no middle: each connected place deeper than `depth` is one object's, and grows over what is
@@ -74,16 +76,19 @@ def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST):
 
     Args:
         logits: (H, W, 2). depth: between 0 and 1. smallest: pixels below which an object is dropped.
+        smooth: standard deviation in pixels of the Gaussian that evens out the logits of depth; 0 leaves them.
 
     Raises:
         ModuleNotFoundError: scikit-image is not installed; the message says how.
-        ValueError: logits of another shape.
+        ValueError: logits of another shape, or a negative `smooth`.
     """
     if np.ndim(logits) != 3 or np.shape(logits)[-1] != 2:
         raise ValueError(f"The logits have shape {np.shape(logits)}, expected (height, width, 2) of one picture.")
+    check_number("smooth", smooth, at_least=0)
     measure, segmentation = scikit_image()
     inside = logits[..., 0] > 0
-    how_deep = 1 / (1 + np.exp(-logits[..., 1].astype("float32")))
+    even = ndimage.gaussian_filter(logits[..., 1].astype("float32"), smooth)
+    how_deep = 1 / (1 + np.exp(-even))
     middles = measure.label(inside & (how_deep > depth), connectivity=1)
     whole = measure.label(inside, connectivity=1)
     # What has no middle deep enough is one object all the same.

@@ -189,3 +189,15 @@ def test_tiles_say_what_the_whole_says_unless_something_is_global():
     for wrong in ({"tile": 16, "overlap": 16}, {"tile": 0}, {"tile": 8, "overlap": -1}):
         with pytest.raises(ValueError, match="overlap|tile"):
             pixel_logits(Local(), picture, **wrong)
+
+
+@pytest.mark.parametrize("radius", [8, 14, 20])
+def test_bumps_in_depth_are_no_middles(radius):
+    true = discs((30, 25, radius), (30, 25 + 2 * radius - 1, radius))
+    logits = as_logits(true)
+    logits[..., 1] += np.where(np.indices(true.shape).sum(axis=0) % 2, 1.5, -1.5)  # as a chessboard
+    assert average_precision(true, separate(logits, 0.5, smooth=0))[0] < 1
+    found = separate(logits, 0.5)
+    assert found.max() == 2 and average_precision(true, found)[0] == 1
+    with pytest.raises(ValueError, match="smooth=-1"):
+        separate(logits, smooth=-1)

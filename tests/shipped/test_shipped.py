@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import focal_utils as fu
+from focal_utils.training.objects import SEED_DEPTH, SMOOTH
 from parts.recipes import RECIPES
 from parts.segmenters import SEGMENTERS, figures
 
@@ -57,8 +58,9 @@ def test_a_segmenter_is_small_and_finds_what_it_found(name):
     assert (WEIGHTS / f"{name}.keras").stat().st_size <= 5_000_000
     test = np.load(RESULTS / f"{name}_test.npz", allow_pickle=False)
     assert figures(test).items() <= facts["test"].items()
+    assert (facts["depth"], facts["smooth"]) == (SEED_DEPTH, SMOOTH)
     data = fu.load_nuclei(shipped=True)
     rows = {picture: row for row, picture in enumerate(test["ids"].tolist())}
     for picture, labels, number in zip(data.x_test, data.y_test, data.id_test.tolist(), strict=True):
-        found = fu.find_nuclei(model, picture, depth=facts["depth"])
+        found = fu.find_nuclei(model, picture)  # whose defaults are what validation has chosen
         assert fu.dice(labels, found) == pytest.approx(test["dice"][rows[number]], abs=0.01)

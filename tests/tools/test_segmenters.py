@@ -1,9 +1,13 @@
 """The recipe of the shipped segmenter, and what is written of its tests."""
 
+import zipfile
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from parts.segmenters import SEGMENTERS, by_kind, figures, focal_segmenter
+from focal_utils.training import targets
+from parts.segmenters import SEGMENTERS, by_kind, chosen_separation, compress, figures, focal_segmenter
 from write_results import segmenter_card
 
 SCORES = {
@@ -64,3 +68,30 @@ def test_the_card_tells_the_figures():
         "stained (3): Dice 0.700",
     ):
         assert text in card
+
+
+def test_validation_chooses_how_nuclei_are_told_apart():
+    true = np.zeros((40, 60), int)
+    true[5:25, 5:25] = 1
+    true[5:25, 30:50] = 2
+    share = np.clip(targets(true) / 255, 0.01, 0.99)
+    logits = np.log(share / (1 - share))
+    logits[..., 1] += np.where(np.indices(true.shape).sum(axis=0) % 2, 1.5, -1.5)
+    data = SimpleNamespace(x_val=[true], y_val=[true])
+    found = chosen_separation(SEGMENTERS["nuclei"], lambda picture, training: logits[None], data)
+    assert found["smooth"] > 0 and found["validation"]["average_precision_50"] == 1
+    tried = {(row["depth"], row["smooth"]): row["average_precision_50"] for row in found["validation_tried"]}
+    assert len(tried) == len(SEGMENTERS["nuclei"].depths) * len(SEGMENTERS["nuclei"].smooths)
+    assert tried[found["depth"], found["smooth"]] == 1 and min(tried.values()) < 1
+
+
+def test_a_compressed_network_is_smaller_and_the_same(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("weights", bytes(10_000))
+        file.writestr("config", b"{}")
+    size = path.stat().st_size
+    compress(path)
+    with zipfile.ZipFile(path) as file:
+        assert file.read("weights") == bytes(10_000) and file.read("config") == b"{}"
+    assert path.stat().st_size < size / 10

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import functools
+import itertools
 import json
 import shutil
 import zipfile
@@ -14,7 +16,7 @@ import focal_utils as fu
 from focal_utils.data import PictureSet, kind_of
 from focal_utils.files import whole_file
 from focal_utils.statistics import bootstrap_interval
-from focal_utils.training import THRESHOLDS, save, score
+from focal_utils.training import THRESHOLDS, judge, pixel_logits, save, score, separate
 from parts.files import ROOT, how_made, write_text
 from parts.recipes import run_folder
 
@@ -31,7 +33,8 @@ class SegmenterRecipe:
     epochs: int
     batch_size: int
     training: dict  # further arguments of train_segmenter
-    depths: tuple = (0.3, 0.4, 0.5, 0.6, 0.7)  # of `separate`, among which validation chooses
+    depths: tuple = (0.2, 0.3, 0.4, 0.5)  # of `separate`, among which validation chooses
+    smooths: tuple = (0.0, 1.0, 2.0)  # pixels, the same
     seeds: tuple = (0,)  # of the runs of which the best on validation ships
 
 
@@ -101,6 +104,29 @@ def by_kind(scores, pictures):
     return found
 
 
+def chosen_separation(recipe, model, data):
+    """How `separate` finds most on validation pictures, of the recipe's depths and smooths: facts of a run."""
+    logits = [pixel_logits(model, picture) for picture in data.x_val]
+    tried = []
+    for depth, smooth in itertools.product(recipe.depths, recipe.smooths):
+        find = functools.partial(separate, depth=depth, smooth=smooth)
+        tried.append({"depth": depth, "smooth": smooth, **figures(judge(find, logits, data.y_val))})
+    best = max(tried, key=lambda row: row["average_precision_mean"])
+    validation = {name: value for name, value in best.items() if name not in ("depth", "smooth")}
+    return {"depth": best["depth"], "smooth": best["smooth"], "validation": validation, "validation_tried": tried}
+
+
+def choose_again(name, folder, data):
+    """The facts of a finished run, with a separation that validation has chosen anew."""
+    model = focal_segmenter(name)
+    model.load_weights(folder / "kept.weights.h5")
+    known = json.loads((folder / "facts.json").read_text())
+    facts = {word: fact for word, fact in known.items() if not word.startswith("validation")}
+    facts |= chosen_separation(SEGMENTERS[name], model, data)
+    write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
 def train_segmenter_seed(name, seed, data, options):
     """Train with one seed, or go on with it; what is known of the run, also written to its facts.json."""
     recipe = SEGMENTERS[name]
@@ -108,7 +134,7 @@ def train_segmenter_seed(name, seed, data, options):
     kind = "focalnet" if epochs == recipe.epochs else f"focalnet_epochs-{epochs}"
     folder = run_folder(name, kind, seed)
     if (folder / "facts.json").exists():
-        return json.loads((folder / "facts.json").read_text())
+        return choose_again(name, folder, data) if options.choose else json.loads((folder / "facts.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
     model = focal_segmenter(name)
@@ -126,8 +152,6 @@ def train_segmenter_seed(name, seed, data, options):
     save(model, folder / "kept.weights.h5")
     with open(folder / "log.csv", newline="") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
-    tried = {depth: figures(score(model, data.x_val, data.y_val, depth=depth)) for depth in recipe.depths}
-    depth = max(tried, key=lambda depth: tried[depth]["average_precision_mean"])
     facts = {
         **how_made(seconds),
         "network": "focalnet",
@@ -138,9 +162,7 @@ def train_segmenter_seed(name, seed, data, options):
         "data": data.source,
         "pictures": {"train": len(data.x_train), "validation": len(data.x_val), "test": len(data.x_test)},
         "parameters": model.count_params(),
-        "depth": depth,
-        "validation": tried[depth],
-        "validation_by_depth": {str(depth): found for depth, found in tried.items()},
+        **chosen_separation(recipe, model, data),
     }
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
     return facts
@@ -177,11 +199,16 @@ def ship_segmenter(name, facts):
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
 
+def separation(facts):
+    """How the nuclei of a run are separated: arguments of `find_nuclei`."""
+    return {"depth": facts["depth"], "smooth": facts["smooth"]}
+
+
 def evaluate_segmenter(name):
     """Test data/weights/<name>.keras on the test pictures; every picture's figures and the means go to data/results."""
     data = SEGMENTERS[name].load()
     facts = json.loads((RESULTS / f"{name}.json").read_text())
-    scores = score(fu.load_trained(name), data.x_test, data.y_test, depth=facts["depth"])
+    scores = score(fu.load_trained(name), data.x_test, data.y_test, **separation(facts))
     precision = scores["average_precision"]
     low, high = bootstrap_interval(np.stack([scores["dice"], precision[:, 0]], axis=1))
     facts["test"] = {
