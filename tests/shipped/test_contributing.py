@@ -14,7 +14,7 @@ def test_every_folder_of_the_package_is_in_the_table():
 
 
 def test_every_committed_result_has_a_command():
-    known = re.findall(r"`([\w.]+\.(?:json|csv|npz|png))`", WRITTEN)
+    known = re.findall(r"`([\w.]+\.(?:json|csv|npz|png|gif))`", WRITTEN)
     patterns = [re.compile(re.escape(name).replace("NAME", "[a-z]+")) for name in known]
     files = [path.name for path in (ROOT / "data" / "results").iterdir() if path.is_file()]
     assert [name for name in files if not any(pattern.fullmatch(name) for pattern in patterns)] == []
