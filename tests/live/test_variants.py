@@ -118,7 +118,7 @@ def test_logits_and_feature_maps(variant, peer, tmp_path, record_property):
         assert report.tensors == len(network.state_dict()) and report.family == peer
         ours = keras.ops.convert_to_numpy(keras.ops.stop_gradient(model(images.astype(dtype))))
         difference = np.abs(ours - logits.numpy()).max() / np.abs(logits.numpy()).max()
-        record_property(dtype, difference)
+        record_property(dtype, float(difference))
         print(f"{variant} {peer} {dtype}: {difference:.1e}")
         assert difference <= limit
         for mine, yours in zip(fu.feature_maps(model)(images.astype(dtype)), maps, strict=True):

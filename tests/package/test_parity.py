@@ -120,6 +120,6 @@ def test_equal_to_the_reference(name, record_property):
         results = {"output": layer(arrays["input"])}
     figures = {what: deviation(result, arrays[what]) for what, result in results.items()}
     for what, figure in figures.items():
-        record_property(what, figure)
+        record_property(what, float(figure))
         print(f"{name} {what}: max |Δ| = {figure:.1e} of the largest value")
     assert max(figures.values()) <= TOLERANCE
