@@ -9,8 +9,12 @@ the file is at most 15 MB; exit status 1 if it is larger, and none is written.
 import sys
 import zipfile
 
-from focal_utils.files import whole_file
 from parts.arguments import parser
+
+if __name__ == "__main__":
+    parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
+
+from focal_utils.files import whole_file
 from parts.files import ROOT
 from write_links import NAME
 
