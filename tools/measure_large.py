@@ -109,7 +109,8 @@ def summary(rows):
 def complete(rows):
     """Whether every case has been measured at every size."""
     known = {(row["name"], *row["input_shape"][:2]) for row in rows}
-    return all((mixer + ending, *size) in known for mixer in MIXERS for ending in ("", AGAIN) for size in SIZES)
+    names = [mixer + ending for mixer in MIXERS for ending in ("", AGAIN)]
+    return all((name, *size) in known for name in names for size in SIZES)
 
 
 def main():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import focal_utils as fu
-from focal_utils.training.objects import SEED_DEPTH, SMOOTH
+from focal_utils.training import SEED_DEPTH, SMOOTH
 from parts.recipes import RECIPES
 from parts.segmenters import SEGMENTERS, figures
 

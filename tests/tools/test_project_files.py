@@ -1,6 +1,7 @@
 """The files round the package agree with each other, and the environment script fails cleanly."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -70,7 +71,8 @@ def test_an_environment_without_the_package(tmp_path):
     done = environment_script(tmp_path / "env", requirements, sys.executable, "--without-package")
     assert done.returncode == 0 and "focal_utils is not installed" in done.stdout, done.stderr
     command = [tmp_path / "env" / "bin" / "python", "-c", "import focal_utils"]
-    asked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    asked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=elsewhere)
     assert "No module named 'focal_utils'" in asked.stderr
     assert (
         "is up to date"

@@ -10,10 +10,17 @@ from skimage import feature, filters, measure, segmentation
 
 import focal_utils as fu
 from focal_utils.layers import gelu, layer_norm
-from focal_utils.models.focalnet import preprocess
-from focal_utils.training import SMALLEST, augment_pictures, crop_batches, make_optimizer, pixel_logits, tiles
-from focal_utils.training.augment import rebalanced
-from focal_utils.training.segment import OutlineLoss
+from focal_utils.models import preprocess
+from focal_utils.training import (
+    SMALLEST,
+    OutlineLoss,
+    augment_pictures,
+    crop_batches,
+    make_optimizer,
+    pixel_logits,
+    rebalanced,
+    tiles,
+)
 from parts.segmenters import MIXERS, SEGMENTERS
 
 TILE = 256  # pixels; training pictures are cut into these, and crops are taken of them

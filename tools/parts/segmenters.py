@@ -121,8 +121,8 @@ def choose_again(name, folder, data):
     model = focal_segmenter(name)
     model.load_weights(folder / "kept.weights.h5")
     known = json.loads((folder / "facts.json").read_text())
-    facts = {word: fact for word, fact in known.items() if not word.startswith("validation")}
-    facts |= chosen_separation(SEGMENTERS[name], model, data)
+    kept = {word: fact for word, fact in known.items() if not word.startswith("validation")}
+    facts = {**kept, **chosen_separation(SEGMENTERS[name], model, data)}
     write_text(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
     return facts
 
