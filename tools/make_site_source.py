@@ -97,7 +97,6 @@ def site_notebook(notebook, name, address):
 
     Returns a dict: the page that stands in for a widget → the source of the cell that shows the widget.
     """
-    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}  # a set-up cell has `!test`
     explorers = {}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":

@@ -41,8 +41,9 @@ sys.path.append(root)
 
 print("Loading TensorFlow and focal_utils: about ten seconds.")
 import focal_utils as fu"""
-UNZIP = "!test -d focal-modulation || test ! -f focal-modulation.zip || python3 -m zipfile -e focal-modulation.zip ."
-CLONE = "!test -d focal-modulation || git clone -q --depth=1 {address} focal-modulation"
+UNZIP = """if os.path.exists("focal-modulation.zip") and not os.path.exists("focal-modulation"):
+        os.system("python3 -m zipfile -e focal-modulation.zip .")"""
+CLONE = 'os.system("test -d focal-modulation || git clone -q --depth=1 {address} focal-modulation")'
 COLAB = """\
 - **Colab**: `make colab` writes `build/focal-modulation.zip`. Upload a notebook to Colab, drop the zip into Colab's
   files (the folder on the left), and run the notebook: its first cell unpacks the zip, and leaves Colab's own
