@@ -24,7 +24,7 @@ CLAIMS = (
     "It suits tasks such as signs and medical anomalies, and is a robust alternative to a ViT for classification.",
     "It converges faster than a standard transformer, because convolutions help it early.",
     "Beside standard attention the saved memory shows at once: without N², much larger images fit a standard GPU.",
-    "It costs no accuracy, and is most useful where context at high resolution counts.",
+    "It costs no accuracy, and is particularly useful where context at high resolution counts.",
 )
 
 
