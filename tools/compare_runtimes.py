@@ -29,7 +29,6 @@ if __name__ == "__main__":
 import functools
 import gzip
 import json
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -40,6 +39,7 @@ from pathlib import Path
 
 import focal_utils as fu
 from focal_utils.explorer import network_bytes
+from parts.browser import chromium
 from parts.files import RESULTS, ROOT, how_made, save_results
 
 NPM = ROOT / "build" / "npm"
@@ -182,21 +182,15 @@ def take_turns(page, found, rounds):
 
 def race(folder, rounds):
     """Run the page of the race: what it returns for each contender."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    flags = ["--headless", "--no-sandbox", "--disable-gpu"]
     try:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium, args=flags)
+        with chromium() as browser:
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
             found = page.evaluate(GET_READY)
             take_turns(page, found, rounds)
             said = browser.version
-            browser.close()
     finally:
         server.shutdown()
     return found, said

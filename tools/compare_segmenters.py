@@ -140,13 +140,6 @@ def head(series):
     return {"complete": not missing(series) and bool(series.rows["classical"]), **wanted, "summary": summary(series)}
 
 
-def add(series, name, row):
-    series.rows[name].append(row)
-    above = head(series)
-    series.rows[name].pop()
-    series.add(name, row, **above)
-
-
 def main():
     options = parser().parse_args()
     start = time.time()
@@ -158,14 +151,14 @@ def main():
     }
     series = Series(RESULTS / "nuclei_comparison.json", "classical", "runs", fixed=fixed, packages=("scikit-image",))
     if not series.rows["classical"]:
-        add(series, "classical", run_classical(data))
+        series.add("classical", run_classical(data), told=head)
         print(json.dumps(series.rows["classical"][0]["test"]), flush=True)
     while not options.classical and (left := missing(series)):
         if options.minutes and time.time() - start > 60 * options.minutes:
             print(f"interrupted, {len(left)} runs or more are missing")
             break
         row = run(left[0], data)
-        add(series, "runs", row)
+        series.add("runs", row, told=head)
         test = row["test"]
         names = f"{row['network']}, crops of {row['side']}, rate {row['learning_rate']}, seed {row['seed']}"
         print(f"{names}: Dice {test['dice']}, AP50 {test['average_precision_50']}, {row['seconds']} s", flush=True)

@@ -6,24 +6,19 @@ A pointer moves over a sign, then levels are switched off until the network read
 data/results/explorer.gif and data/results/explorer.png.
 """
 
-from parts.arguments import parser as tool_parser
-
-
-def parser():
-    return tool_parser(__doc__)
-
+from parts.arguments import parser
 
 if __name__ == "__main__":
-    parser().parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
+    parser(__doc__).parse_args()  # before TensorFlow is imported: --help and wrong arguments are answered at once
 
 import io
-import shutil
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 
 import focal_utils as fu
+from parts.browser import chromium
 from parts.files import RESULTS
 
 SIZE = (1180, 640)  # of the window, CSS pixels
@@ -78,18 +73,13 @@ def write_film(frames, path):
 
 
 def main():
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         path = Path(folder) / "explorer.html"
         fu.GateExplorer(fu.load_trained("gtsrb"), fu.telling_signs()).to_html(path)
-        browser = driver.chromium.launch(executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": SIZE[0], "height": 1000})
         page.goto(path.as_uri())
         page.locator("section.fx[data-drawn]").wait_for()
         frames = film(page)
-        browser.close()
     write_film(frames, RESULTS / "explorer.gif")
     frames[-1][0].quantize(256, dither=Image.Dither.NONE).save(RESULTS / "explorer.png", optimize=True)
     print(f"explorer.gif: {len(frames)} frames, {(RESULTS / 'explorer.gif').stat().st_size / 1e6:.2f} MB")

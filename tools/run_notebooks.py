@@ -25,9 +25,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from parts.files import ROOT, notebooks, write_text
+from parts.reading import WIDGET
 
 TIMES = ROOT / "data" / "results" / "notebook_times.json"
-VIEW = "application/vnd.jupyter.widget-view+json"
 PACKAGES = ["tensorflow", "keras", "numpy", "matplotlib"]
 
 
@@ -51,7 +51,7 @@ def tidy(notebook):
         cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
             if "text/html" in data:
-                data.pop(VIEW, None)  # the widget is gone with its kernel; the page stands for it
+                data.pop(WIDGET, None)  # the widget is gone with its kernel; the page stands for it
     return notebook
 
 

@@ -23,8 +23,8 @@ TIME_LINE = re.compile(r"^\*\*Time\*\* .*$", re.MULTILINE)
 HEAD_LINE = re.compile(r"^(\*\*(?:You [a-z ]+|Time)\*\* .*?) *$", re.MULTILINE)
 FOLDED = re.compile(r"<details.*?</details>", re.DOTALL)
 EXERCISE = re.compile(r"· (\d+) minutes")
-WORDS = 110  # a minute, of prose with equations; with LINES it gives what readers of the first six notebooks took
-LINES = 12  # of code, a minute
+WORDS = 110  # a minute, of prose with equations; an estimate
+LINES = 12  # of code, a minute; likewise
 TITLE = re.compile(r"\A# (?:\d+ · )?(?P<title>.+)\n\n\*(?P<question>[^*]+)\*")
 
 

@@ -3,7 +3,6 @@
 import html
 import json
 import os
-import sys
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -57,12 +56,12 @@ class Guess:
             yield
             self._learn(answers)
             return
-        with capture_output(stderr=False) as held:
-            try:
+        try:
+            with capture_output(stderr=False) as held:
                 yield
-            except BaseException:
-                sys.__stdout__.write(held.stdout)
-                raise
+        except BaseException:
+            held.show()  # what came before the error belongs above it
+            raise
         self._learn(answers)
         shown(folded(held))
 

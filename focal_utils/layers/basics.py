@@ -68,6 +68,15 @@ def set_quantized_parts(layer, quantized):
             part.dtype_policy = f"{quantized[path]}_from_{part.dtype_policy.name}"
 
 
+def changed_parts(layer):
+    """What a configuration says of parts that are not as they were made: arguments for `from_config`, most often none.
+
+    Each is of the two functions above that begin with `set_`.
+    """
+    found = {"trainable_parts": trainable_parts(layer), "quantized_parts": quantized_parts(layer)}
+    return {name: parts for name, parts in found.items() if parts}
+
+
 class Configured:
     """What a layer needs to be saved, cloned and pickled: a mixin that stands before `keras.layers.Layer`.
 
@@ -81,9 +90,7 @@ class Configured:
         return {"dtype": self.dtype_policy, "trainable": self.trainable}
 
     def get_config(self):
-        config = {**super().get_config(), **self.config}
-        changed = {"trainable_parts": trainable_parts(self), "quantized_parts": quantized_parts(self)}
-        return {**config, **{name: parts for name, parts in changed.items() if parts}}
+        return {**super().get_config(), **self.config, **changed_parts(self)}
 
     @classmethod
     def from_config(cls, config):

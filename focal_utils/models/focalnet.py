@@ -9,13 +9,12 @@ from focal_utils.layers.basics import (
     MAX_LEVELS,
     MAX_RATIO,
     MAX_SIDE,
+    changed_parts,
     dense,
     layer_norm,
-    quantized_parts,
     serializable,
     set_quantized_parts,
     set_trainable_parts,
-    trainable_parts,
 )
 from focal_utils.layers.blocks import MIXERS, FocalBlock, PatchEmbed, check_layer_scale
 
@@ -327,8 +326,7 @@ class FocalNet(keras.Model):
         config = dict(self.config)
         if not self.trainable:
             config["trainable"] = False
-        changed = {"trainable_parts": trainable_parts(self), "quantized_parts": quantized_parts(self)}
-        return {**config, **{name: parts for name, parts in changed.items() if parts}}
+        return {**config, **changed_parts(self)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -27,6 +27,7 @@ from focal_utils.training.objects import (
     pixel_logits,
     score,
     separate,
+    without_small,
 )
 from focal_utils.training.optimizers import OPTIMIZERS, make_optimizer
 from focal_utils.training.recipe import compile_model, make_variables, train

@@ -95,6 +95,12 @@ def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOOTH):
     without = inside & ~np.isin(whole, np.unique(whole[middles > 0]))
     markers = middles + np.where(without, whole + middles.max(), 0)
     labels = segmentation.watershed(-how_deep, markers, mask=inside)
+    return without_small(labels, smallest)
+
+
+def without_small(labels, smallest=SMALLEST):
+    """A label map (H, W) without the objects of fewer than `smallest` pixels, numbered anew: uint16."""
+    _, segmentation = scikit_image()
     small = np.bincount(labels.ravel()) < smallest
     return segmentation.relabel_sequential(np.where(small[labels], 0, labels))[0].astype("uint16")
 

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,14 +11,11 @@ import urllib.request
 import nbformat
 import pytest
 
+from parts import browser
 from parts.files import ROOT
 
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
-CAMERA = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"  # a green field with a moving clock
-NEEDED = (
-    "no Chromium: on Debian and Ubuntu `sudo apt install chromium`, or name one by CHROMIUM=/path/to/it; "
-    "`make test-browser` then runs these tests"
-)
+# A camera that sees a green field with a moving clock.
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 def pytest_collection_modifyitems(items):
@@ -31,17 +27,10 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     """A Chromium that Playwright drives; without one the tests are skipped, and say what they need."""
-    found = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if found is None:
-        pytest.skip(NEEDED)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=f"{FLAGS} {CAMERA}".split())
-        yield browser
-        browser.close()
+    if browser.chromium_path() is None:
+        pytest.skip(f"{browser.NEEDED}; `make test-browser` then runs these tests")
+    with browser.chromium(*CAMERA) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -170,6 +170,21 @@ def test_one_thought_a_line(rule):
     assert not found, "\n" + "\n".join(found)
 
 
+def cells_of_notebooks():
+    """Pairs (place, syntax tree) of the notebooks' code cells; those with lines of IPython's own are left out."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code" and not source.lstrip().startswith(("!", "%")):
+                yield f"{path.name} [{number}]", ast.parse(source)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_one_thought_a_line_in_notebooks(rule):
+    found = [f"{place}: {words}" for place, tree in cells_of_notebooks() for _, words in rule(tree)]
+    assert not found, "\n" + "\n".join(found)
+
+
 def test_public_and_private_are_told_apart_by_one_rule():
     found = faults(names_with_underscore, code_files())
     assert not found, "\n" + "\n".join(found)

@@ -12,7 +12,6 @@ import focal_utils as fu
 from focal_utils.layers import gelu, layer_norm
 from focal_utils.models import preprocess
 from focal_utils.training import (
-    SMALLEST,
     OutlineLoss,
     augment_pictures,
     crop_batches,
@@ -20,8 +19,9 @@ from focal_utils.training import (
     pixel_logits,
     rebalanced,
     tiles,
+    without_small,
 )
-from parts.segmenters import MIXERS, SEGMENTERS
+from parts.segmenters import MIXERS, SEGMENTERS, mixed_segmenter
 
 TILE = 256  # pixels; training pictures are cut into these, and crops are taken of them
 
@@ -82,10 +82,8 @@ def unet(input_shape, width=13, depth=5, most=192):
 
 def mixed(mixer, input_shape):
     """The recipe's network with one of `MIXERS`; global attention, which learns positions too, with narrower MLPs."""
-    recipe = SEGMENTERS["nuclei"]
-    changed = MIXERS[mixer] | ({"mlp_ratio": 2.6} if mixer == "global attention" else {})
-    backbone = fu.FocalNet(input_shape, include_top=False, **recipe.backbone | changed)
-    return fu.segmenter(backbone, classes=2, **recipe.decoder)
+    narrower = {"mlp_ratio": 2.6} if mixer == "global attention" else {}
+    return mixed_segmenter("nuclei", mixer, input_shape, **narrower)
 
 
 # Name → a function from the shape of a picture to a network that gives logits (H, W, 2).
@@ -98,9 +96,8 @@ class AnySize:
     """A trained network of `NETWORKS` for pictures of any size, called as `score` calls a model.
 
     Windows are built anew for each size, with the same weights: of at least 8 of a window's pixels on the coarsest map,
-    128 of the picture. Global attention, whose learned positions are those of
-    a crop, reads pictures in tiles of that size, half of which overlap. The U-Net's sides are filled up to multiples
-    of 16 by mirroring.
+    128 of the picture. Global attention, whose learned positions are those of a crop, reads pictures in tiles of that
+    size, half of which overlap. The U-Net's sides are filled up to multiples of 16 by mirroring.
     """
 
     def __init__(self, name, network, side):
@@ -177,6 +174,4 @@ class OtsuAndWatershed:
         peaks = feature.peak_local_max(distance, min_distance=self.apart, labels=measure.label(inside))
         markers = np.zeros(inside.shape, int)
         markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-        labels = segmentation.watershed(-distance, markers, mask=inside)
-        small = np.bincount(labels.ravel()) < SMALLEST
-        return segmentation.relabel_sequential(np.where(small[labels], 0, labels))[0].astype("uint16")
+        return without_small(segmentation.watershed(-distance, markers, mask=inside))

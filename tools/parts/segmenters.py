@@ -75,11 +75,10 @@ MIXERS = {
 }
 
 
-def mixed_segmenter(name, mixer, input_shape, recompute=False):
-    """The recipe's network for pictures of one size, with one of `MIXERS` in its blocks."""
+def mixed_segmenter(name, mixer, input_shape, **further):
+    """The recipe's network for pictures of a shape, with one of `MIXERS` and further arguments in its blocks."""
     recipe = SEGMENTERS[name]
-    arguments = recipe.backbone | MIXERS[mixer] | {"recompute": recompute}
-    backbone = fu.FocalNet(input_shape, include_top=False, **arguments)
+    backbone = fu.FocalNet(input_shape, include_top=False, **recipe.backbone | MIXERS[mixer] | further)
     return fu.segmenter(backbone, classes=2, name="segmenter", **recipe.decoder)
 
 

@@ -33,9 +33,14 @@ class Series:
         """Of cases, dicts, those that have no row in the list yet."""
         return [case for case in cases if self.find(name, **case) is None]
 
-    def add(self, name, row, **more):
-        """Add a row to a list and write the file, with `more` in its head; the row."""
+    def add(self, name, row, told=None, **more):
+        """Add a row to a list and write the file, with `more` in its head, and what `told` says of the series; the row.
+
+        Args:
+            told: a function of this series, which has the row by then, that gives a dict.
+        """
         self.rows[name].append(row)
+        more = {**more, **(told(self) if told else {})}
         head = how_made(time.time() - self.began, *self.packages)
         write_text(self.path, json.dumps({**head, **more, **self.fixed, **self.rows}, indent=1) + "\n")
         return row
