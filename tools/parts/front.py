@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import json
 import re
 
@@ -18,23 +19,33 @@ PICTURE = re.compile(r"data:image/png;base64,([\w+/=]+)")
 
 
 def first_picture(notebook):
-    """The bytes of a notebook's first figure, or None."""
+    """The bytes of a notebook's first figure of its own, or None.
+
+    The layer's drawing stands in many; and what is folded until the reader has guessed stays so.
+    """
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            match = PICTURE.search(output.get("data", {}).get("text/html", ""))
-            if match:
+            page = output.get("data", {}).get("text/html", "")
+            match = PICTURE.search(page)
+            if match and "layer_diagram" not in cell.source and 'class="answer"' not in page:
                 return base64.b64decode(match[1])
     return None
+
+
+def drawing():
+    """The layer's drawing as the bytes of a PNG, for a notebook that has no figure to show beforehand."""
+    from focal_utils.figures import layer_diagram
+
+    file = io.BytesIO()
+    layer_diagram().savefig(file, format="png", dpi=60)
+    return file.getvalue()
 
 
 def card(name, notebook, folder):
     """The card of one notebook; its thumbnail goes into `folder`."""
     title = TITLE.match(notebook.cells[0].source)
-    picture = first_picture(notebook)
-    image = ""
-    if picture:
-        (folder / f"{name}.png").write_bytes(picture)
-        image = f'<img src="front/{name}.png" alt="" loading="lazy" fetchpriority="low">'
+    (folder / f"{name}.png").write_bytes(first_picture(notebook) or drawing())
+    image = f'<img src="front/{name}.png" alt="" loading="lazy" fetchpriority="low">'
     number = f"{title['number']} · " if title["number"] else ""
     return (
         f'<li><a class="card" href="notebooks/{name}.html">{image}<div><b>{number}{html.escape(title["title"])}</b>'
