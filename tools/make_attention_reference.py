@@ -20,7 +20,8 @@ from timm.models.swin_transformer import SwinTransformerBlock
 from timm.models.vision_transformer import Attention, Block
 
 from focal_utils.files import whole_file
-from make_reference import FOLDER, VERSIONS, randomise
+from make_reference import VERSIONS
+from parts.frozen import FOLDER, randomise
 
 GLOBAL = {"global": ({"dim": 12, "num_heads": 3}, (5, 4))}
 WINDOWED = {

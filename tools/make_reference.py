@@ -10,7 +10,6 @@ peer's words and in focal_utils'.
 
 import json
 from functools import partial
-from pathlib import Path
 
 from parts.arguments import parser
 
@@ -26,8 +25,8 @@ from timm.models import focalnet as timm_focalnet
 from transformers.models.focalnet import modeling_focalnet as hf_focalnet
 
 from focal_utils.files import whole_file
+from parts.frozen import FOLDER, randomise
 
-FOLDER = Path(__file__).resolve().parent.parent / "tests" / "reference"
 VERSIONS = f"torch {torch.__version__.split('+')[0]}, timm {timm.__version__}, transformers {transformers.__version__}"
 
 # Names of focal_utils' arguments: those of timm's module, block and network, and those of transformers' configuration.
@@ -102,19 +101,6 @@ NETWORKS = {
         (64, 50),
     ),
 }
-
-
-def randomise(module, seed):
-    """Random values for every parameter, norms, biases and γ included, so that no part can hide behind a 0 or a 1."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in module.named_parameters():
-            noise = torch.randn(value.shape, generator=generator)
-            if value.ndim > 1:
-                value.copy_(noise / value[0].numel() ** 0.5)
-            else:
-                value.copy_((0 if name.endswith("bias") else 1) + 0.3 * noise)
-    return module.eval()
 
 
 def renamed(arguments, names):

@@ -23,3 +23,11 @@ from focal_utils.layers.focal import (
     contextualize,
     level_names,
 )
+from focal_utils.layers.relatives import (
+    DepthwiseConvolution,
+    Factors,
+    GatedConvolution,
+    NoMixing,
+    Pooling,
+    ProductOfProjections,
+)

@@ -20,6 +20,13 @@ from focal_utils.layers.basics import (
     serializable,
 )
 from focal_utils.layers.focal import FocalModulation
+from focal_utils.layers.relatives import (
+    DepthwiseConvolution,
+    GatedConvolution,
+    NoMixing,
+    Pooling,
+    ProductOfProjections,
+)
 
 
 def check_layer_scale(value):
@@ -147,7 +154,16 @@ class Mlp(Configured, keras.layers.Layer):
 
 
 # What a block mixes pixels with, by name: all map (B, H, W, C) to (B, H, W, C).
-MIXERS = {"focal": FocalModulation, "attention": SelfAttention, "window": WindowedAttention}
+MIXERS = {
+    "focal": FocalModulation,
+    "attention": SelfAttention,
+    "window": WindowedAttention,
+    "convnext": DepthwiseConvolution,
+    "gated_convolution": GatedConvolution,
+    "product": ProductOfProjections,
+    "pooling": Pooling,
+    "identity": NoMixing,
+}
 
 
 @serializable
@@ -165,7 +181,9 @@ class FocalBlock(Configured, keras.layers.Layer):
         use_postln: norms after the branches instead of before them.
         layer_scale: initial value of γ₁ and γ₂, or None for no LayerScale.
         mixer: what stands in the place of the modulation: "focal", or, to compare with, "attention" (global
-            self-attention, a block of ViT) or "window" (in windows, a block of Swin).
+            self-attention, a block of ViT), "window" (in windows, a block of Swin), "convnext" (a large kernel),
+            "gated_convolution" (MambaOut's), "product" (StarNet's), "pooling" (a block of PoolFormer) or "identity"
+            (nothing); see `focal_utils.layers.relatives`.
         recompute: whether training keeps x only, and the gradient computes the maps inside the branches a second time:
             less memory, more time, the same numbers; see `recomputed`.
         modulation: further arguments of the mixer; of `FocalModulation`: focal_level, focal_window, gating, …
@@ -255,7 +273,7 @@ class FocalBlock(Configured, keras.layers.Layer):
         return self.residual(x, self.norm2, self.mlp, self.scale2, training)
 
     def parts(self, x):
-        """What the block's modulation computes on the way for the block's input x, as `FocalParts`."""
+        """What the block's mixer computes on the way for the input x of the block: `FocalParts`, or `Factors`."""
         return self.modulation.parts(x if self.use_postln else self.norm1(x))
 
     def compute_output_shape(self, input_shape):

@@ -31,6 +31,11 @@ FURTHER = {
     "focal": ("context", "gating", "global_context", "modulate"),
     "attention": ("num_heads", "fused"),
     "window": ("num_heads", "window", "fused"),
+    "convnext": ("kernel_size",),
+    "gated_convolution": ("kernel_size", "expansion"),
+    "product": ("expansion", "activation"),
+    "pooling": ("pool_size",),
+    "identity": (),
 }
 
 
@@ -210,12 +215,13 @@ class FocalNet(keras.Model):
         dtype: a dtype policy, "mixed_bfloat16" for instance; None for Keras' global one. It is saved with the network.
         mixer: "focal", or another of `FocalBlock`'s, which makes it another network: with "attention" a ViT (one stage)
             or a PVT (several), which adds learned positions to its patches; with "window" a Swin, every other block
-            shifted. What is said of focal levels, windows and modulators is then left aside.
+            shifted; "convnext", "gated_convolution", "product", "pooling" and "identity" leave parts of focal
+            modulation out. What is said of focal levels, windows and modulators is then left aside.
         recompute: whether training keeps only what goes into each branch of a block, and computes the rest a second
             time for the gradient: less memory, more time, the same numbers; see `FocalBlock.recomputed`.
         class_names: what the classes are called, as many texts as there are classes, or None; saved with the network.
         modulation: further arguments of the mixer. Of `FocalModulation`: context, gating, global_context, modulate; of
-            the others: num_heads, window, fused.
+            the others: num_heads, window, fused, kernel_size, expansion, activation, pool_size.
 
     Raises:
         ValueError: an unknown option, a number out of bounds, lists that do not fit the stages, names that do not fit

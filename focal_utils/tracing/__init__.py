@@ -29,6 +29,7 @@ from focal_utils.tracing.probing import (
 )
 from focal_utils.tracing.traces import (
     BlockTrace,
+    FactorsTrace,
     impulse_response,
     impulse_width,
     intercepted,

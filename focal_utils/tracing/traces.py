@@ -17,6 +17,7 @@ from keras import ops
 from focal_utils.errors import check_at_least
 from focal_utils.layers.blocks import FocalBlock
 from focal_utils.layers.focal import FocalModulation
+from focal_utils.layers.relatives import Factors, GatedConvolution, ProductOfProjections
 from focal_utils.training.evaluate import as_floats, as_images
 
 
@@ -30,6 +31,18 @@ class BlockTrace(NamedTuple):
     modulator: np.ndarray  # (B, H, W, C)
 
 
+class FactorsTrace(NamedTuple):
+    """What one block whose mixer is a product computed for a batch of B images, as NumPy arrays."""
+
+    name: str  # of the block
+    gate: np.ndarray  # (B, H, W, hidden channels)
+    value: np.ndarray  # (B, H, W, hidden channels)
+
+
+# Mixers that have a method `parts`: focal modulation, and the relatives that multiply two maps.
+WITH_PARTS = (FocalModulation, GatedConvolution, ProductOfProjections)
+
+
 def layers_in_order(model):
     """All layers of a model in order, those inside others too, each before what is inside it.
 
@@ -41,10 +54,14 @@ def layers_in_order(model):
         yield from layers_in_order(layer)
 
 
-def modulations(model):
+def modulations(model, kinds=FocalModulation):
     """The focal modulations of a model with the names of their blocks, in the model's own order: {layer: name}.
 
     Blocks inside nested and subclassed models are found too; a `FocalModulation` outside a block goes by its own name.
+
+    Args:
+        model: any model.
+        kinds: the classes of layers to look for.
 
     Raises:
         ValueError: a model without focal modulation.
@@ -53,7 +70,7 @@ def modulations(model):
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(f"Got a {type(model).__name__}: give a keras.Model or a layer with focal modulation.")
     layers = [model, *layers_in_order(model)]
-    found = {layer: layer.name for layer in layers if isinstance(layer, FocalModulation)}
+    found = {layer: layer.name for layer in layers if isinstance(layer, kinds)}
     for block in layers:
         if isinstance(block, FocalBlock) and block.modulation in found:
             found[block.modulation] = block.name
@@ -63,7 +80,7 @@ def modulations(model):
 
 
 @contextmanager
-def intercepted(model, see):
+def intercepted(model, see, kinds=FocalModulation):
     """While this lasts, `see(layer, parts)` is handed what each `FocalModulation` computes, and gives what it uses.
 
     `parts` of the layers is replaced and put back at the end, whatever happens: nothing stays on them.
@@ -71,11 +88,12 @@ def intercepted(model, see):
     Args:
         model: any model with focal modulation, called eagerly meanwhile (a compiled `predict` keeps its old graph).
         see: a function (layer, `FocalParts`) → `FocalParts`.
+        kinds: the classes of layers to look into; of `WITH_PARTS`, some give `Factors`.
 
     Raises:
         ValueError: a model without focal modulation.
     """
-    layers = list(modulations(model))
+    layers = list(modulations(model, kinds))
 
     def through(layer):
         return lambda x: see(layer, type(layer).parts(layer, x))
@@ -143,8 +161,7 @@ def run_traced(model, images, edit=None):
         >>> logits, traces = run_traced(model, images, lambda name, gates: 0 * gates)  # all gates closed
     """
     images = as_batch(images)
-    if isinstance(model, keras.Model) and not model.built:
-        model(images, training=False)  # a subclassed model may make its blocks only now
+    build_with(model, images)
     names = modulations(model)
     change = editing(model, edit)
     seen = []
@@ -159,13 +176,21 @@ def run_traced(model, images, edit=None):
     return keras.tree.map_structure(as_array, output), [as_trace(name, parts) for name, parts in seen]
 
 
+def build_with(model, images):
+    """Call a model that is not built: a subclassed one may make its blocks only now."""
+    if isinstance(model, keras.Model) and not model.built:
+        model(images, training=False)
+
+
 def as_array(tensor):
     """A tensor as a float32 NumPy array."""
     return ops.convert_to_numpy(ops.cast(tensor, "float32"))
 
 
 def as_trace(name, parts):
-    """`FocalParts` of a block as its `BlockTrace`."""
+    """`FocalParts` of a block as its `BlockTrace`, `Factors` as its `FactorsTrace`."""
+    if isinstance(parts, Factors):
+        return FactorsTrace(name, as_array(parts.gate), as_array(parts.value))
     return BlockTrace(
         name=name,
         query=as_array(parts.query),
@@ -178,7 +203,8 @@ def as_trace(name, parts):
 def trace(model, images):
     """Query, contexts, gates and modulator of every focal block of `model`, in order, for a batch of images.
 
-    They are what one plain forward pass used, handed over as it computes them; nothing is computed twice or kept.
+    They are what one plain forward pass used, handed over as it computes them; nothing is computed twice or kept. Of a
+    block whose mixer is a gated convolution or a product, these are the two maps that are multiplied.
 
     Args:
         model: any model with focal modulation: loaded, compiled, nested, subclassed, in mixed precision, on any
@@ -186,7 +212,8 @@ def trace(model, images):
         images: (B, H, W, channels), as the model takes them.
 
     Returns:
-        A list of `BlockTrace`, one for each block, float32 whatever the model's precision.
+        A list of `BlockTrace`, or of `FactorsTrace` where the mixer is a product, one for each block, float32 whatever
+        the model's precision.
 
     Raises:
         ValueError: a model without focal blocks, or images that are not a batch.
@@ -198,7 +225,18 @@ def trace(model, images):
         >>> first.name, first.gates.shape  # one image, 16 × 16 pixels, three levels and the global one
         ('stage0_block0', (1, 16, 16, 4))
     """
-    return run_traced(model, images)[1]
+    images = as_batch(images)
+    build_with(model, images)
+    names = modulations(model, WITH_PARTS)
+    seen = []
+
+    def see(layer, parts):
+        seen.append(as_trace(names[layer], parts))
+        return parts
+
+    with intercepted(model, see, WITH_PARTS):
+        model(images, training=False)
+    return seen
 
 
 def check_probe(layer, size, channels):

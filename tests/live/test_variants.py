@@ -17,7 +17,7 @@ from PIL import Image
 import focal_utils as fu
 from check_published import prepared
 from focal_utils.models import VARIANTS
-from make_reference import randomise
+from parts.frozen import randomise
 
 WHOLE = ("tiny", "small", "base")
 SIZE = 96  # pixels; the layers do not depend on it

@@ -37,6 +37,11 @@ NETWORKS = {
     "attention fused": ATTENTION | {"fused": True},
     "window": WINDOW,
     "window post-norm": WINDOW | {"fused": True, "use_postln": True, "layer_scale": 0.5},
+    "convnext": {"mixer": "convnext"},
+    "gated convolution": {"mixer": "gated_convolution", "expansion": 1.5},
+    "product": {"mixer": "product", "activation": "relu6"},
+    "pooling": {"mixer": "pooling"},
+    "identity": {"mixer": "identity"},
 }
 
 

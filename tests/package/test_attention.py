@@ -168,8 +168,8 @@ def test_errors_say_what_to_do():
         SelfAttention(8)(random(1, 4, 4, 6))
     with pytest.raises(ValueError, match="known height and width"):
         WindowedAttention(8)(keras.Input((None, 8, 8)))
-    with pytest.raises(ValueError, match="mixer='pooling' is not known: choose one of 'focal', 'attention', 'window'"):
-        fu.FocalBlock(8, mixer="pooling")
+    with pytest.raises(ValueError, match="mixer='swin' is not known: choose one of 'focal', 'attention', 'window'"):
+        fu.FocalBlock(8, mixer="swin")
     with pytest.raises(ValueError, match="positions=True needs images of a known height and width"):
         fu.FocalNet((None, 32, 3), 4, embed_dim=8, depths=(1,), mixer="attention")
     with pytest.raises(ValueError, match="has no FocalBlock with focal modulation"):

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 import focal_utils as fu
-from focal_utils.layers import parts_of, quantized_parts
+from focal_utils.layers import MIXERS, parts_of, quantized_parts
 
 SHAPE = (16, 16, 3)
 CLASSES = 4
@@ -40,7 +40,11 @@ def weights(model):
 # ---- quantize
 
 
-@pytest.mark.parametrize("further", [{}, {"mixer": "attention", "num_heads": 2}, {"mixer": "window", "num_heads": 2}])
+MIXED = {mixer: {"mixer": mixer} for mixer in MIXERS}
+MIXED["attention"]["num_heads"] = MIXED["window"]["num_heads"] = 2
+
+
+@pytest.mark.parametrize("further", MIXED.values(), ids=MIXED)
 def test_a_new_network_is_built_to_its_last_part(further):
     """Keras quantizes only what is built, weights or none."""
     model = network(layer_scale=0.1, drop_rate=0.1, preprocessing="per_image", **further)
@@ -56,9 +60,9 @@ def test_int8_answers_nearly_the_same_and_every_dense_layer_is_int8():
     assert np.abs(answers(model, images()) - before).max() < 0.05 * np.abs(before).max()
 
 
-@pytest.mark.parametrize("mixer", ["focal", "attention", "window"])
-def test_a_quantized_network_is_saved_and_loaded(tmp_path, mixer):
-    model = network(mixer=mixer, **({} if mixer == "focal" else {"num_heads": 2}))
+@pytest.mark.parametrize("further", MIXED.values(), ids=MIXED)
+def test_a_quantized_network_is_saved_and_loaded(tmp_path, further):
+    model = network(**further)
     model.quantize("int8")
     model.save(tmp_path / "int8.keras")
     loaded = keras.saving.load_model(tmp_path / "int8.keras")
