@@ -20,6 +20,7 @@ PUBLIC = {
         "TEST_COUNTS",
         "TRAIN_COUNTS",
         "load_blood_cells",
+        "load_cifar10",
         "load_gtsrb",
         "load_medmnist",
         "load_nuclei",
@@ -95,6 +96,7 @@ PUBLIC = {
         "segmenter",
     ),
     "tracing": (
+        "GateFilm",
         "impulse_response",
         "impulse_width",
         "map_geometry",

@@ -5,6 +5,7 @@
     python tools/train.py bloodcells --network resnet18        the same recipe for another network; ships nothing
     python tools/train.py gtsrb --precision mixed_float16      another precision, on a GPU; ships nothing
     python tools/train.py gtsrb --optimizer muon --learning-rate 0.01 --epochs 12          another way; ships nothing
+    python tools/train.py cifar10                              fetches its images, through Keras, if they are not there
     python tools/train.py nuclei                               outlines nuclei; heeds --seeds, --epochs, --backup-every
     python tools/train.py nuclei --choose                      trains nothing: chooses anew how nuclei are told apart
 

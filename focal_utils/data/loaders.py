@@ -1,9 +1,12 @@
-"""Traffic signs, blood cells, MedMNIST, photographs: loaders that give each image set as one object."""
+"""Traffic signs, blood cells, MedMNIST, CIFAR-10, photographs: loaders that give each image set as one object."""
 
 import contextlib
+import os
 import warnings
 from functools import partial
+from pathlib import Path
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -47,6 +50,26 @@ BLOOD_CELLS = (
 )
 
 BREAST = ("malignant", "normal or benign")
+
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+CIFAR10_COUNTS = (50_000, 10_000)  # training, test
+
+CIFAR10_ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+
+# Where Keras keeps it: in the folder that KERAS_HOME names, or in the user's own.
+CIFAR10_FOLDER = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets" / "cifar-10-batches-py-target"
 
 # Name, MD5 checksum of the official file and class names of the MedMNIST v3 sets known here.
 MEDMNIST = {
@@ -200,6 +223,70 @@ def load_medmnist(name, download=True):
         download,
     )
     return read_medmnist(path, name, "official", class_names)
+
+
+def load_cifar10(validation=0.1, seed=0):
+    """Load CIFAR-10 (Krizhevsky 2009, *Learning multiple layers of features from tiny images*) through Keras' loader.
+
+    60,000 photographs of 32×32 pixels. Keras looks in its own cache, `~/.keras/datasets`, then fetches 170 MB, once,
+    from the set's home, and checks it. None of the images ship with this project.
+
+    Args:
+        validation: share of each class's 5,000 training images that goes to validation.
+        seed: the same seed gives the same split.
+
+    Returns:
+        An `ImageSet` with the official 10,000 test images.
+
+    Raises:
+        ValueError: `validation` is out of range.
+        DataNotFound: the images are not here and cannot be had; the message names three ways out.
+        DamagedData: what Keras read is not CIFAR-10.
+
+    Example:
+        >>> load_cifar10()
+        <ImageSet CIFAR-10 (official): 45,000 / 5,000 / 10,000 train / val / test, 32×32×3 uint8, 10 classes>
+    """
+    (x_train, y_train), (x_test, y_test) = read_cifar10()
+    whole = image_set(
+        CIFAR10_FOLDER,
+        "CIFAR-10",
+        "official",
+        CIFAR10_CLASSES,
+        x_train=x_train,
+        y_train=y_train,
+        x_test=x_test,
+        y_test=y_test,
+    )
+    each_alone = np.arange(len(whole.y_train))
+    return whole.hold_out(validation_mask(whole.y_train, each_alone, validation, seed))
+
+
+def read_cifar10():
+    """What Keras' loader gives, two pairs of images and labels, if it is CIFAR-10."""
+    archive = CIFAR10_FOLDER.with_name(f"{CIFAR10_FOLDER.name}_archive")
+    by_hand = (
+        "Three ways out:\n"
+        f"  1. download {CIFAR10_ADDRESS} by hand, and put it there as {archive};\n"
+        "  2. call load_cifar10() once where there is a network; Keras keeps the images in its cache;\n"
+        "  3. render_signs(n) gives traffic signs without any data."
+    )
+    if os.environ.get("FOCAL_OFFLINE") and not archive.is_file():
+        raise DataNotFound(f"CIFAR-10 is not in Keras' cache, and FOCAL_OFFLINE is set. {by_hand}")
+    try:
+        parts = keras.datasets.cifar10.load_data()
+    except Exception as error:  # Keras says a plain Exception where it cannot fetch, and anything where it cannot read
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, OSError) or "fetch" in reason:
+            raise DataNotFound(f"CIFAR-10 could not be fetched by Keras ({reason}). {by_hand}") from error
+        raise DamagedData(f"{CIFAR10_FOLDER}: {reason}. Delete it and {archive.name}, and load again.") from error
+    for (images, labels), count in zip(parts, CIFAR10_COUNTS, strict=True):
+        if images.shape != (count, 32, 32, 3) or images.dtype != np.uint8 or len(labels) != count:
+            raise DamagedData(
+                f"{CIFAR10_FOLDER}: images {images.shape} of type {images.dtype}, expected uint8 ({count}, 32, 32, 3). "
+                f"Delete it and {archive.name}, and load again."
+            )
+    return [(images, labels.ravel()) for images, labels in parts]
 
 
 def load_blood_cells():

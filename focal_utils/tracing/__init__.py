@@ -10,6 +10,7 @@ from focal_utils.tracing.edits import (
     shuffle,
     switch_off,
 )
+from focal_utils.tracing.film import GateFilm, Shot
 from focal_utils.tracing.geometry import (
     MapGeometry,
     context_names,

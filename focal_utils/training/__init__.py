@@ -3,6 +3,7 @@
 from focal_utils.training.augment import (
     add_mirrored,
     augment_cells,
+    augment_photos,
     augment_signs,
     augment_signs_strongly,
     augment_ultrasound,

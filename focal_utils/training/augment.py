@@ -249,6 +249,28 @@ def augment_cells(images, seed, light=0.2, colour=0.1):
     return relight(tint(images, colours, colour), lighting, light)
 
 
+def augment_photos(images, seed, shift=4):
+    """A batch of photographs of things as another photographer would have taken them: mirrored, moved by whole pixels.
+
+    Left and right are exchanged, as a cat that looks the other way is a cat; nothing is read between pixels, as small
+    images lose most by that.
+
+    Args:
+        images: (B, H, W, channels), 0…255, any dtype.
+        seed: two integers; the same seed gives the same batch.
+        shift: how far images are moved at most, in pixels.
+
+    Returns:
+        (B, H, W, channels) float32, 0…255; what comes in from outside is the nearest border pixel.
+    """
+    side, place = draw(seed, tf.shape(images)[0], 1, 2)
+    images = tf.cast(images, tf.float32)
+    images = tf.where((side[0] > 0)[:, None, None, None], images[:, :, ::-1], images)
+    sides = tf.cast(tf.shape(images)[2:0:-1], tf.float32)  # width, height
+    moves = tf.round(shift * place) / (0.1 * (sides[:, None] - 1))  # in draws of `warp`, of which 1 is a tenth
+    return warp(images, tf.concat([tf.zeros((4, tf.shape(images)[0])), moves], axis=0))
+
+
 def augment_ultrasound(images, seed, geometry=0.7, light=0.2):
     """A batch of ultrasound images as another probe would have made them: mirrored, moved, scaled, lit a little.
 

@@ -7,7 +7,7 @@ import argparse
 import math
 
 # The keys of the tables of the same names, which a test compares: these import TensorFlow.
-RECIPES = ("gtsrb", "bloodcells", "breastmnist")
+RECIPES = ("gtsrb", "bloodcells", "breastmnist", "cifar10")
 SEGMENTERS = ("nuclei",)
 NETWORKS = ("focalnet", "four-stages", "resnet18")
 OPTIMIZERS = ("adamw", "muon")

@@ -7,7 +7,14 @@ import numpy as np
 
 import focal_utils as fu
 from focal_utils.data import MIRRORED, ImageSet
-from focal_utils.training import add_mirrored, augment_cells, augment_signs_strongly, augment_ultrasound, rebalanced
+from focal_utils.training import (
+    add_mirrored,
+    augment_cells,
+    augment_photos,
+    augment_signs_strongly,
+    augment_ultrasound,
+    rebalanced,
+)
 from parts.files import ROOT
 from parts.networks import resnet18
 
@@ -92,6 +99,19 @@ RECIPES = {
         views=mirrored,
         keep="last",  # 78 validation images do not tell epochs apart
         seeds=(0, 1, 2, 3, 4),
+    ),
+    "cifar10": Recipe(
+        load=fu.load_cifar10,
+        network={"patch_size": 1, "use_conv_embed": True}  # of 32×32 photographs every pixel counts
+        | {"embed_dim": 32, "depths": (2, 3, 2), "focal_levels": (3, 2, 1)}
+        | {"preprocessing": "imagenet", "drop_path_rate": 0.05},
+        augment=augment_photos,
+        epochs=20,  # as many as keras.io's example of focal modulation
+        batch_size=128,
+        training={"optimizer": "muon", "learning_rate": 6e-3, "label_smoothing": 0.05, "ema": 0.995},
+        views=mirrored,
+        keep="last",
+        seeds=(0, 1, 2),
     ),
 }
 
