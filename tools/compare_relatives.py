@@ -105,7 +105,9 @@ def train(case, data):
 
 
 def reach(model, images):
-    """How wide the network sees, by the gradient of the middle of its last map (Luo et al. 2016, eq. 7): facts.
+    """How wide the network sees, by the gradient of the middle of its last map: facts.
+
+    The effective receptive field of Luo et al. 2016 (arXiv 1701.04128), after training.
 
     The squared gradients of the middle pixel's mean over channels, added up over the pictures and colours, are weighed
     in growing squares around their centre: by the side, in pixels, of the one that holds half of them and 95 %.
@@ -224,7 +226,10 @@ def next_case(series):
         first = series.missing("runs", runs_of(series, course, SEEDS[0]))
         if first:
             return "runs", first[0]
-    others = [case for seed in SEEDS for course in COURSES for case in runs_of(series, course, seed)]
+    others = []
+    for seed in SEEDS:
+        for course in COURSES:
+            others += runs_of(series, course, seed)
     waiting = series.missing("runs", others)
     return ("runs", waiting[0]) if waiting else None
 

@@ -2,14 +2,14 @@
 
 | layer | what it has | from |
 |---|---|---|
-| `DepthwiseConvolution` | one large kernel | ConvNeXt, Liu et al. 2022 (arXiv 2201.03545), section 2.6 |
-| `GatedConvolution` | one large kernel and a product | MambaOut, Yu & Wang 2024 (arXiv 2405.07992), eq. 4 |
-| `ProductOfProjections` | a product, and no kernel | StarNet, Ma et al. 2024 (arXiv 2403.19967), section 3.1 |
-| `Pooling` | a kernel that nothing has learned | PoolFormer, Yu et al. 2022 (arXiv 2111.11418), eq. 4 |
-| `NoMixing` | nothing: the floor | MetaFormer baselines, Yu et al. 2022 (arXiv 2210.13452), section 2.1 |
+| `DepthwiseConvolution` | one large kernel | ConvNeXt, Liu et al. 2022 (arXiv 2201.03545) |
+| `GatedConvolution` | one large kernel and a product | MambaOut, Yu & Wang 2024 (arXiv 2405.07992) |
+| `ProductOfProjections` | a product, and no kernel | StarNet, Ma et al. 2024 (arXiv 2403.19967) |
+| `Pooling` | a kernel that nothing has learned | PoolFormer, Yu et al. 2022 (arXiv 2111.11418) |
+| `NoMixing` | nothing: the floor | MetaFormer baselines, Yu et al. 2022 (arXiv 2210.13452) |
 
 Focal modulation has several kernels, a gate for each, the global average and the product. Each of the others leaves
-some of that out, so what is left out can be weighed.
+some of that out, so what is left out can be weighed. What a formula here says is what timm's layers compute.
 """
 
 from typing import NamedTuple

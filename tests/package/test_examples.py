@@ -14,6 +14,7 @@ MODULES = (
     "layers.focal",
     "layers.attention",
     "layers.blocks",
+    "layers.relatives",
     "models.focalnet",
     "models.variants",
     "models.backbone",
