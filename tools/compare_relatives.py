@@ -51,6 +51,7 @@ from focal_utils.statistics import mean_interval, wilson
 from focal_utils.tracing import input_gradient
 from parts.corruptions import CORRUPTIONS
 from parts.series import Series
+from parts.verdicts import verdict
 
 COURSES = {"signs": (fu.load_gtsrb, "per_image"), "blood cells": (fu.load_blood_cells, "imagenet")}
 
@@ -235,22 +236,6 @@ def next_case(series):
 
 
 # ---- what it shows
-
-
-def verdict(differences):
-    """Whether something gains or loses, from one difference for each seed: "shown", "hint" or "not shown".
-
-    Shown: the 95 % interval of the mean over seeds, after Student's t, is on one side of 0, and so is every seed. Hint:
-    the interval alone, or every seed of three at least. Below three seeds nothing is shown.
-    """
-    found = {"seeds": len(differences), "verdict": "not shown"}
-    if len(differences) < 3:
-        return found
-    mean, half = mean_interval(differences)
-    apart = abs(mean) > half
-    together = all(value > 0 for value in differences) or all(value < 0 for value in differences)
-    word = "shown" if apart and together else "hint" if apart or together else "not shown"
-    return {**found, "verdict": word, "difference": round(mean, 4), "half_interval": round(half, 4)}
 
 
 def values(series, course, network, length, read):

@@ -44,10 +44,11 @@ import numpy as np
 
 import focal_utils as fu
 from focal_utils.layers import HierarchicalContext
-from focal_utils.statistics import mean_interval, rank_correlation
+from focal_utils.statistics import rank_correlation
 from focal_utils.tracing import inside_box, map_geometry, run_traced, share_inside
 from parts import keras_io
 from parts.series import Series
+from parts.verdicts import verdict
 
 # ---- design
 
@@ -182,18 +183,6 @@ def run_film(case, data):
 # ---- what it shows
 
 
-def verdict(differences):
-    """ "shown", "hint" or "not shown" that something grows, from one difference for each seed, and the interval.
-
-    Shown: the 95 % interval of the mean over seeds lies above 0. Hint: the mean does. Below three seeds nothing is.
-    """
-    if len(differences) < 3:
-        return {"verdict": "not shown", "why": f"{len(differences)} seeds, of which three at least are needed"}
-    mean, half = mean_interval(differences)
-    word = "shown" if mean > half else "hint" if mean > 0 else "not shown"
-    return {"verdict": word, "difference": round(mean, 4), "half_interval": round(half, 4)}
-
-
 def switch_summary(series):
     """For each switch, how many seeds are in and whether it gains over the page's network of the same seed."""
     found = {}
@@ -202,12 +191,12 @@ def switch_summary(series):
         plain = {row["seed"]: row["test_accuracy"] for row in series.rows["switches"] if row["network"] == "the page's"}
         gains = [row["test_accuracy"] - plain[row["seed"]] for row in rows if row["seed"] in plain]
         facts = {"seeds": len(rows), "test_accuracy": [row["test_accuracy"] for row in rows]}
-        found[name] = facts if name == "the page's" else {**facts, **verdict(gains)}
+        found[name] = facts if name == "the page's" else {**facts, "gain": verdict(gains)}
     return found
 
 
 def film_summary(series):
-    """Whether what was looked at grows from before the training to its end, and goes along with the accuracy."""
+    """Whether what was looked at grows in training, or shrinks, and goes along with the accuracy."""
     films = [row["epochs"] for row in series.rows["films"]]
     found = {"seeds": len(films)}
     for name in ("energy_in_box", "gate_spread"):
