@@ -4,8 +4,9 @@ The file holds eight letters, the length of a header (4 bytes), the header as JS
 `page/weightsfile.js` reads it, and `page/network.js` runs it: a network of 671,420 weights is 1.4 MB, and its gates can
 be changed on the way. ONNX Runtime Web and LiteRT.js, which are there for it, were measured (tools/compare_runtimes.py,
 data/results/runtimes.json): they bring twelve and nine times the bytes, and longer waits for a first answer. LiteRT.js
-then computes a picture in about half the time, ONNX Runtime Web in about the same; ours is fast enough for an answer
-within 50 ms of a switch, and under 700 lines.
+then computes a picture in about half the time, ONNX Runtime Web in about the same; ours is under 700 lines, and after a
+switch it computes only what lies behind the gate that was switched. `tests/browser/test_page.py` measures how long a
+switch takes.
 """
 
 import json

@@ -60,16 +60,16 @@ function windows(map, { size, stride, before, after }) {
   const rows = new Float32Array(height * width * wide);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
+      const left = x * stride - before;
+      const from = Math.max(0, -left); // the columns of the window that lie on the map
+      const to = Math.min(size, map.width - left);
       for (let i = 0; i < size; i++) {
         const row = y * stride + i - before;
         if (row < 0 || row >= map.height) continue;
-        for (let j = 0; j < size; j++) {
-          const column = x * stride + j - before;
-          if (column < 0 || column >= map.width) continue;
-          const source = (row * map.width + column) * map.channels;
-          const target = (y * width + x) * wide + (i * size + j) * map.channels;
-          rows.set(map.values.subarray(source, source + map.channels), target);
-        }
+        const source = (row * map.width + left + from) * map.channels;
+        const target = (y * width + x) * wide + (i * size + from) * map.channels;
+        const count = (to - from) * map.channels;
+        for (let at = 0; at < count; at++) rows[target + at] = map.values[source + at];
       }
     }
   }

@@ -54,14 +54,18 @@ class FocalNetwork {
   /** Raw pixels, 0…255, as the network's first layer makes them. */
   preprocess({ height, width, channels, values }) {
     const { kind, epsilon, scale, offset } = this.header.preprocessing ?? {};
-    let out = Float32Array.from(values);
+    const out = Float32Array.from(values);
     if (kind === "per_image") {
-      const mean = out.reduce((sum, value) => sum + value, 0) / out.length;
-      const variance = out.reduce((sum, value) => sum + (value - mean) ** 2, 0) / out.length;
+      let mean = 0;
+      for (const value of out) mean += value / out.length;
+      let variance = 0;
+      for (const value of out) variance += (value - mean) ** 2 / out.length;
       const deviation = Math.sqrt(variance + epsilon);
-      out = out.map((value) => (value - mean) / deviation);
+      for (let i = 0; i < out.length; i++) out[i] = (out[i] - mean) / deviation;
     }
-    if (kind === "rescaling") out = out.map((value, i) => value * scale[i % channels] + offset[i % channels]);
+    if (kind === "rescaling") {
+      for (let i = 0; i < out.length; i++) out[i] = out[i] * scale[i % channels] + offset[i % channels];
+    }
     return { height, width, channels, values: out };
   }
 
@@ -127,12 +131,16 @@ class FocalNetwork {
     return normed ? this.norm(`${path}/norm`, joined) : joined;
   }
 
-  /** Focal modulation of a map: what it computes on the way, and `output` (pixels, channels). */
-  modulation(path, map, settings) {
+  /** What focal modulation gathers of a map before any gate acts: query (pixels, channels), contexts, gates' logits. */
+  gather(path, map, levels) {
     const { height, width, channels, values } = map;
+    const [query, z, logits] = split(this.dense(`${path}/f`, values, height * width), [channels, channels, levels]);
+    return { query, logits, contexts: this.contexts(`${path}/contextualize`, { height, width, channels, values: z }) };
+  }
+
+  /** Focal modulation of a map, from what was gathered of it: the numbers on the way, and `output` (pixels, channels). */
+  modulation(path, { height, width, channels }, { query, contexts, logits }, settings) {
     const pixels = height * width;
-    const [query, z, logits] = split(this.dense(`${path}/f`, values, pixels), [channels, channels, settings.length]);
-    const contexts = this.contexts(`${path}/contextualize`, { height, width, channels, values: z });
     const gates = this.gates(logits, settings.length, settings);
     const sum = this.aggregate(contexts, gates, pixels, channels);
     const modulator = this.dense(`${path}/h`, sum, pixels);
@@ -154,22 +162,24 @@ class FocalNetwork {
     return { ...map, values };
   }
 
-  /** A FocalBlock: { map, parts }. */
-  block(path, map, settings) {
+  /** A FocalBlock: { map, parts, gathered }. `known`: what `gather` gave for this map before, or null. */
+  block(path, map, settings, known) {
     let parts = null;
+    let gathered = known;
     const mixed = this.residual(path, 1, map, (values) => {
-      parts = this.modulation(`${path}/modulation`, { ...map, values }, settings);
+      gathered ??= this.gather(`${path}/modulation`, { ...map, values }, settings.length);
+      parts = this.modulation(`${path}/modulation`, map, gathered, settings);
       return parts.output;
     });
     const pixels = map.height * map.width;
     const mlp = (values) => this.dense(`${path}/mlp/fc2`, gelu(this.dense(`${path}/mlp/fc1`, values, pixels)), pixels);
-    return { map: this.residual(path, 2, mixed, mlp), parts };
+    return { map: this.residual(path, 2, mixed, mlp), parts, gathered };
   }
 
   /** The map that block `number` reads: behind the stem, behind a downsampling, or just what the block before gave. */
-  entrance(number, map, picture) {
+  entrance(number, map, pixels) {
     const stage = this.header.blocks[number].stage;
-    if (number === 0) return this.embed("stem", this.preprocess(picture), this.header.architecture.patch_size);
+    if (number === 0) return this.embed("stem", pixels, this.header.architecture.patch_size);
     const before = this.header.blocks[number - 1].stage;
     return stage > before ? this.embed(`stage${stage}_downsample`, map, 2) : map;
   }
@@ -185,24 +195,27 @@ class FocalNetwork {
    * The network's answer to a picture { height, width, channels, values: 0…255 }.
    *
    * settings: { block's name: [{ times, frozen }, …] }; a block that is not named has all levels on. What lies before the
-   * first block whose settings have changed since the last call, for the same picture, is not computed again.
+   * first block whose settings have changed since the last call, for the same picture, is not computed again, nor what
+   * that block gathers before its gates act.
    *
    * Returns { logits, blocks }: for each block what `modulation` gives.
    */
   answer(picture, settings = {}) {
     const asked = this.header.blocks.map(({ name, levels }) => settings[name] ?? levels.map(() => ON));
-    const before = this.last?.picture === picture ? this.last.steps : [];
-    const changed = before.findIndex((step, number) => !sameSettings(step.settings, asked[number]));
-    const steps = before.slice(0, changed < 0 ? before.length : changed);
-    let map = steps.length ? steps[steps.length - 1].map : null;
+    const last = this.last?.picture === picture ? this.last : { picture, pixels: this.preprocess(picture), steps: [] };
+    const changed = last.steps.findIndex((step, number) => !sameSettings(step.settings, asked[number]));
+    if (changed < 0 && last.steps.length) return last.answer;
+    const steps = last.steps.slice(0, Math.max(changed, 0));
+    const known = last.steps[changed];
     for (let number = steps.length; number < asked.length; number++) {
-      const entered = this.entrance(number, map, picture);
-      const done = this.block(this.header.blocks[number].name, entered, asked[number]);
-      map = done.map;
-      steps.push({ settings: asked[number], ...done });
+      const entered = number === changed ? known.entered : this.entrance(number, steps[number - 1]?.map, last.pixels);
+      const gathered = number === changed ? known.gathered : null;
+      steps.push({ settings: asked[number], entered, ...this.block(this.header.blocks[number].name, entered, asked[number], gathered) });
     }
-    this.last = { picture, steps };
-    return { logits: this.logits(map), blocks: steps.map(({ parts }) => parts) };
+    const end = steps[steps.length - 1].map;
+    const answer = { logits: this.logits(end), blocks: steps.map(({ parts }) => parts) };
+    this.last = { ...last, steps, answer };
+    return answer;
   }
 }
 
