@@ -90,6 +90,22 @@ def picture(ax, image, title=None):
         ax.set_title(title, fontsize=9)
 
 
+def outlines(ax, image, labels, title=None, colour=(1.0, 0.85, 0.0)):
+    """Draw one image (H, W, 1 or 3) on `ax` with a line around each object of a label map (H, W), 0 outside.
+
+    Raises:
+        ModuleNotFoundError: scikit-image is not installed.
+    """
+    from skimage.segmentation import find_boundaries
+
+    image = np.asarray(image)
+    if image.dtype == np.uint8 or image.max() > 1:
+        image = image / 255
+    drawn = np.broadcast_to(image, (*image.shape[:2], 3)).copy()
+    drawn[find_boundaries(labels, mode="inner")] = colour
+    picture(ax, drawn, title)
+
+
 def heat(ax, values, title=None, limit=None, signed=False):
     """Draw a map (H, W) on `ax`, signed values around zero or amounts from zero; returns it, for a colour bar."""
     limit = limit or float(np.abs(values).max()) or 1.0

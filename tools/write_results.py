@@ -168,7 +168,7 @@ def segmenter_card(name, facts):
         "what": f"a FocalNet with a light decoder, {facts['parameters']:,} parameters, for pictures (H, W, 3), 0…255: "
         "logits (H, W, 2), in a nucleus or not, and how deep",
         "trained on": f"{pictures['train']} training pictures of BBBC038v1 ({facts['data']}); "
-        f"{pictures['validation']} of other origins chose how deep a middle is",
+        f"{pictures['validation']} of other origins chose how touching nuclei are told apart",
         "recipe": f"`python tools/train.py {name}`: {facts['epochs']} epochs, seed {facts['seed']}, "
         f"{facts['seconds'] / 60:.0f} minutes beside other work; log in results/{name}_log.csv",
         "machine": f"{facts['machine']}; {versions}; {facts['date']}, after commit {facts['commit']}",

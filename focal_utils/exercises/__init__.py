@@ -7,6 +7,6 @@ from focal_utils.exercises.checking import EXERCISES, NotYet, call, check, exerc
 from focal_utils.exercises.guessing import guess, guesses_file
 
 # Each registers its judges.
-from focal_utils.exercises import nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08, nb09, nb10, nb11  # isort: skip
+from focal_utils.exercises import nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08, nb09, nb10, nb11, nb12  # isort: skip
 
 __all__ = ["EXERCISES", "NotYet", "call", "check", "exercise", "guess", "guesses_file", "verdict"]

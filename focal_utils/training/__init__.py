@@ -15,7 +15,7 @@ from focal_utils.training.crops import augment_pictures, crop_batches, targets, 
 from focal_utils.training.evaluate import accuracy, confusion_matrix, nearest_neighbour, predict
 from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
 from focal_utils.training.objects import (
-    SEED_DEPTH,
+    PROMINENCE,
     SMALLEST,
     SMOOTH,
     THRESHOLDS,

@@ -7,8 +7,8 @@ from scipy import ndimage
 from focal_utils.errors import check_at_least, check_number
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # of the 2018 Data Science Bowl: 0.5 to 0.95
-SEED_DEPTH = 0.3  # a nucleus has one middle: a connected place that is deeper than this
-SMOOTH = 1.0  # pixels; what is said of depth is uneven from pixel to pixel, and each bump would be a middle
+PROMINENCE = 0.05  # a nucleus has one middle: a peak of depth that rises so far above the valley to any higher one
+SMOOTH = 2.0  # pixels; what is said of depth is uneven from pixel to pixel, and each bump would be a middle
 SMALLEST = 20  # pixels; the smallest nucleus of BBBC038's has 21
 
 
@@ -54,7 +54,7 @@ def tile_spans(length, tile, overlap=0):
     ]
 
 
-def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOOTH, tile=None, overlap=0):
+def find_nuclei(model, picture, prominence=PROMINENCE, smallest=SMALLEST, smooth=SMOOTH, tile=None, overlap=0):
     """The nuclei of a picture as a label map, by a trained segmenter: `separate` of its `pixel_logits`.
 
         labels = fu.find_nuclei(fu.load_trained("nuclei"), picture)    # (H, W): 0 outside, then 1, 2, …
@@ -63,35 +63,39 @@ def find_nuclei(model, picture, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOO
     Args:
         model: gives logits (1, H, W, 2), see `train_segmenter`.
         picture: (H, W, 3), 0…255.
-        depth, smallest, smooth: see `separate`. tile, overlap: see `pixel_logits`.
+        prominence, smallest, smooth: see `separate`. tile, overlap: see `pixel_logits`.
     """
-    return separate(pixel_logits(model, picture, tile, overlap), depth, smallest, smooth)
+    return separate(pixel_logits(model, picture, tile, overlap), prominence, smallest, smooth)
 
 
-def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOOTH):
+def separate(logits, prominence=PROMINENCE, smallest=SMALLEST, smooth=SMOOTH):
     """Objects from logits (H, W, 2), in one or not and how deep: a label map (H, W), uint16, 0 outside, then 1, 2, …
 
-    Touching objects share no middle: each connected place deeper than `depth` is one object's, and grows over what is
-    inside until it meets another (watershed from markers, Meyer & Beucher 1990, as scikit-image has it).
+    Touching objects share no middle: each peak of depth that rises by `prominence` above the valley to any higher one
+    is an object's (h-maxima, Soille 2003, *Morphological Image Analysis*, as scikit-image has them), and grows over
+    what is inside until it meets another (watershed from markers, Meyer & Beucher 1990).
 
     Args:
-        logits: (H, W, 2). depth: between 0 and 1. smallest: pixels below which an object is dropped.
+        logits: (H, W, 2). prominence: of a peak of depth, which goes from 0 to 1.
+        smallest: pixels below which an object is dropped.
         smooth: standard deviation in pixels of the Gaussian that evens out the logits of depth; 0 leaves them.
 
     Raises:
         ModuleNotFoundError: scikit-image is not installed; the message says how.
-        ValueError: logits of another shape, or a negative `smooth`.
+        ValueError: logits of another shape, a `prominence` that is not between 0 and 1, or a negative
+            `smooth`.
     """
     if np.ndim(logits) != 3 or np.shape(logits)[-1] != 2:
         raise ValueError(f"The logits have shape {np.shape(logits)}, expected (height, width, 2) of one picture.")
+    check_number("prominence", prominence, above=0, below=1)
     check_number("smooth", smooth, at_least=0)
-    measure, segmentation = scikit_image()
+    measure, morphology, segmentation = scikit_image()
     inside = logits[..., 0] > 0
     even = ndimage.gaussian_filter(logits[..., 1].astype("float32"), smooth)
     how_deep = 1 / (1 + np.exp(-even))
-    middles = measure.label(inside & (how_deep > depth), connectivity=1)
+    middles = measure.label(inside & (morphology.h_maxima(how_deep, prominence) > 0))
     whole = measure.label(inside, connectivity=1)
-    # What has no middle deep enough is one object all the same.
+    # What has no middle is one object all the same.
     without = inside & ~np.isin(whole, np.unique(whole[middles > 0]))
     markers = middles + np.where(without, whole + middles.max(), 0)
     labels = segmentation.watershed(-how_deep, markers, mask=inside)
@@ -100,24 +104,24 @@ def separate(logits, depth=SEED_DEPTH, smallest=SMALLEST, smooth=SMOOTH):
 
 def without_small(labels, smallest=SMALLEST):
     """A label map (H, W) without the objects of fewer than `smallest` pixels, numbered anew: uint16."""
-    _, segmentation = scikit_image()
+    segmentation = scikit_image()[-1]
     small = np.bincount(labels.ravel()) < smallest
     return segmentation.relabel_sequential(np.where(small[labels], 0, labels))[0].astype("uint16")
 
 
 def scikit_image():
-    """Its two modules that are needed here, imported when first used.
+    """Its three modules that are needed here, imported when first used.
 
     Raises:
         ModuleNotFoundError: it is not installed.
     """
     try:
-        from skimage import measure, segmentation
+        from skimage import measure, morphology, segmentation
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "Telling touching objects apart needs scikit-image: pip install scikit-image (it is in requirements.txt)."
         ) from error
-    return measure, segmentation
+    return measure, morphology, segmentation
 
 
 def dice(true, found):

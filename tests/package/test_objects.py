@@ -195,9 +195,22 @@ def test_tiles_say_what_the_whole_says_unless_something_is_global():
 def test_bumps_in_depth_are_no_middles(radius):
     true = discs((30, 25, radius), (30, 25 + 2 * radius - 1, radius))
     logits = as_logits(true)
-    logits[..., 1] += np.where(np.indices(true.shape).sum(axis=0) % 2, 1.5, -1.5)  # as a chessboard
-    assert average_precision(true, separate(logits, 0.5, smooth=0))[0] < 1
-    found = separate(logits, 0.5)
+    rows, columns = np.indices(true.shape) % 4 < 2
+    logits[..., 1] += np.where(rows & columns, 1.5, -1.5)  # a spot in every 4×4 pixels
+    assert average_precision(true, separate(logits, smooth=0))[0] < 1
+    found = separate(logits)
     assert found.max() == 2 and average_precision(true, found)[0] == 1
     with pytest.raises(ValueError, match="smooth=-1"):
         separate(logits, smooth=-1)
+    for wrong in (0, 1, -0.1, "a"):
+        with pytest.raises((ValueError, TypeError), match="prominence="):
+            separate(logits, prominence=wrong)
+
+
+def test_a_shallow_valley_is_one_object_and_a_deep_one_two():
+    rows, columns = np.indices((30, 60))
+    inside = (rows > 4) & (rows < 25) & (columns > 4) & (columns < 55)
+    for valley, due in ((0.78, 1), (0.6, 2)):
+        share = np.where(abs(columns - 30) < 5, valley, 0.8 + 0.0005 * columns) * inside
+        logits = np.stack([np.where(inside, 4.0, -4.0), np.log((share + 0.01) / (1.01 - share))], axis=-1)
+        assert separate(logits, prominence=0.1, smooth=0).max() == due

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import focal_utils as fu
-from focal_utils.training import SEED_DEPTH, SMOOTH
+from focal_utils.training import PROMINENCE, SMOOTH
 from parts.recipes import RECIPES
 from parts.segmenters import SEGMENTERS, figures
 
@@ -61,7 +61,7 @@ def test_a_segmenter_is_small_and_finds_what_it_found(name):
     assert (WEIGHTS / f"{name}.keras").stat().st_size <= 5_000_000
     test = np.load(RESULTS / f"{name}_test.npz", allow_pickle=False)
     assert figures(test).items() <= facts["test"].items()
-    assert (facts["depth"], facts["smooth"]) == (SEED_DEPTH, SMOOTH)
+    assert (facts["prominence"], facts["smooth"]) == (PROMINENCE, SMOOTH)
     data = fu.load_nuclei(shipped=True)
     rows = {picture: row for row, picture in enumerate(test["ids"].tolist())}
     for picture, labels, number in zip(data.x_test, data.y_test, data.id_test.tolist(), strict=True):

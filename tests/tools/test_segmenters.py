@@ -76,13 +76,14 @@ def test_validation_chooses_how_nuclei_are_told_apart():
     true[5:25, 30:50] = 2
     share = np.clip(targets(true) / 255, 0.01, 0.99)
     logits = np.log(share / (1 - share))
-    logits[..., 1] += np.where(np.indices(true.shape).sum(axis=0) % 2, 1.5, -1.5)
+    rows, columns = np.indices(true.shape) % 6 < 3
+    logits[..., 1] += np.where(rows & columns, 3.0, -3.0)
     data = SimpleNamespace(x_val=[true], y_val=[true])
     found = chosen_separation(SEGMENTERS["nuclei"], lambda picture, training: logits[None], data)
     assert found["smooth"] > 0 and found["validation"]["average_precision_50"] == 1
-    tried = {(row["depth"], row["smooth"]): row["average_precision_50"] for row in found["validation_tried"]}
-    assert len(tried) == len(SEGMENTERS["nuclei"].depths) * len(SEGMENTERS["nuclei"].smooths)
-    assert tried[found["depth"], found["smooth"]] == 1 and min(tried.values()) < 1
+    tried = {(row["prominence"], row["smooth"]): row["average_precision_50"] for row in found["validation_tried"]}
+    assert len(tried) == len(SEGMENTERS["nuclei"].prominences) * len(SEGMENTERS["nuclei"].smooths)
+    assert tried[found["prominence"], found["smooth"]] == 1 and min(tried.values()) < 1
 
 
 def test_a_compressed_network_is_smaller_and_the_same(tmp_path):
