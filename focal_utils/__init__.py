@@ -4,10 +4,12 @@ Layers and networks are there at once, so that Keras knows them when it loads a 
 exercises, is imported when it is first asked for.
 """
 
+import sys
 from importlib import import_module
 
-from focal_utils import machine  # isort: skip  (first: it imports Keras, without TensorFlow's log)
-from focal_utils import layers, models
+if sys.argv[:1] != ["-m"]:  # `python -m focal_utils` answers --help at once, and imports them when it has work to do
+    from focal_utils import machine  # isort: skip  (first: it imports Keras, without TensorFlow's log)
+    from focal_utils import layers, models
 
 # The public names, and the subject that each lives in.
 PUBLIC = {
@@ -21,6 +23,7 @@ PUBLIC = {
         "TRAIN_COUNTS",
         "load_blood_cells",
         "load_cifar10",
+        "load_folder",
         "load_gtsrb",
         "load_medmnist",
         "load_nuclei",
@@ -109,7 +112,10 @@ PUBLIC = {
         "average_precision",
         "dice",
         "find_nuclei",
+        "finetune",
         "iou",
+        "layer_rates",
+        "layerwise",
         "predict",
         "train",
         "train_segmenter",

@@ -4,6 +4,7 @@ from focal_utils.training.augment import (
     add_mirrored,
     augment_cells,
     augment_photos,
+    augment_photographs,
     augment_signs,
     augment_signs_strongly,
     augment_ultrasound,
@@ -13,6 +14,7 @@ from focal_utils.training.backup import Backup, Best, save
 from focal_utils.training.batches import training_batches, validation_batches
 from focal_utils.training.crops import augment_pictures, crop_batches, targets, tiles
 from focal_utils.training.evaluate import accuracy, confusion_matrix, nearest_neighbour, predict
+from focal_utils.training.finetuning import FineTuned, batch_that_fits, finetune, started
 from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
 from focal_utils.training.objects import (
     PROMINENCE,
@@ -31,5 +33,6 @@ from focal_utils.training.objects import (
     without_small,
 )
 from focal_utils.training.optimizers import OPTIMIZERS, make_optimizer
+from focal_utils.training.rates import layer_rates, layerwise
 from focal_utils.training.recipe import compile_model, make_variables, train
 from focal_utils.training.segment import OutlineLoss, pixel_dice, train_segmenter

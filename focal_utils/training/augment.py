@@ -290,3 +290,28 @@ def augment_ultrasound(images, seed, geometry=0.7, light=0.2):
     images = warp(tf.cast(images, tf.float32), geometry * pose)
     images = tf.where(tf.reshape(sides > 0, (-1, 1, 1, 1)), images[:, :, ::-1], images)
     return relight(images, lighting, light)
+
+
+def augment_photographs(images, seed, geometry=1.0, light=0.3, colour=0.1, mirror=True):
+    """A batch of photographs as another moment would give them: mirrored, turned, moved, lit, covered in part.
+
+    Left and right are exchanged in half of them, which an animal or a landscape allows, and text or a hand does not:
+    `functools.partial(augment_photographs, mirror=False)` is for these. Top and bottom stay.
+
+    Args:
+        images: (B, H, W, channels), 0…255, any dtype.
+        seed: two integers; the same seed gives the same batch.
+        geometry: factor on the draws of `warp`: 1 turns by up to 12°, scales by up to 15 % and shifts by up to 10 %.
+        light: strength of `relight`.
+        colour: strength of `tint`.
+        mirror: whether left and right may be exchanged.
+
+    Returns:
+        (B, H, W, channels) float32, 0…255.
+    """
+    images = tf.cast(images, tf.float32)
+    pose, sides, lighting, patch, colours = draw(seed, tf.shape(images)[0], 6, 1, 3, 6, images.shape[-1])
+    images = warp(images, geometry * pose)
+    if mirror:
+        images = tf.where(tf.reshape(sides > 0, (-1, 1, 1, 1)), images[:, :, ::-1], images)
+    return cover(relight(tint(images, colours, colour), lighting, light), patch, largest=0.4)

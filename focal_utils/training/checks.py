@@ -9,11 +9,12 @@ from focal_utils.data import ImageSet
 from focal_utils.errors import check_at_least, check_choice, check_number
 from focal_utils.models import FocalNet
 from focal_utils.training.optimizers import OPTIMIZERS
+from focal_utils.training.rates import check_rates
 
 SEEN = 0.9  # share of the training images that an epoch should see: where it is less, that is said
 
 
-def check_recipe(optimizer, learning_rate, weight_decay, label_smoothing, ema, accumulate, jit):
+def check_recipe(optimizer, learning_rate, weight_decay, label_smoothing, ema, accumulate, jit, layer_rates=None):
     """Raise a ValueError that names the first of `train`'s ways to move weights that is out of range."""
     check_choice("optimizer", optimizer, tuple(OPTIMIZERS))
     check_number("learning_rate", learning_rate, above=0)
@@ -23,6 +24,8 @@ def check_recipe(optimizer, learning_rate, weight_decay, label_smoothing, ema, a
         check_number("ema", ema, above=0, below=1)
     check_at_least(accumulate=(accumulate, 1))
     check_choice("jit", jit, (None, True, False, "auto"))
+    if layer_rates is not None:
+        check_rates(layer_rates)
 
 
 def check_course(data, epochs, batch_size, augment, seed, best, backup_every):

@@ -3,6 +3,7 @@
 import keras
 
 from focal_utils.errors import check_choice
+from focal_utils.training.rates import check_rates, layerwise
 
 
 def warmup_cosine(steps, learning_rate):
@@ -44,7 +45,16 @@ def muon(learning_rate, weight_decay, **options):
 OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "muon": muon}
 
 
-def make_optimizer(model, steps, optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, ema=None, accumulate=1):
+def make_optimizer(
+    model,
+    steps,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    ema=None,
+    accumulate=1,
+    layer_rates=None,
+):
     """The recipe's optimizer for `steps` steps of `model`: warm-up over the first tenth, then a cosine down to zero.
 
     Grown in notebook 06.
@@ -69,5 +79,7 @@ def make_optimizer(model, steps, optimizer="adamw", learning_rate=2e-3, weight_d
         ema_momentum=ema or 0.0,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
     )
+    if layer_rates is not None:
+        optimizer = layerwise(optimizer, check_rates(layer_rates, model))
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
     return optimizer

@@ -86,6 +86,7 @@ def train(
     ema=None,
     accumulate=1,
     jit=None,
+    layer_rates=None,
 ):
     """Train `model` on `data.x_train`, validate on `data.x_val` after each epoch, return Keras' `History`.
 
@@ -121,6 +122,8 @@ def train(
             the weights themselves.
         accumulate: weights change once in so many steps, by the mean of their gradients.
         jit: Keras' `jit_compile`; None leaves it to `jit_here`.
+        layer_rates: name of a layer → factor on its learning rate, as `fu.layer_rates` makes them; None for the same
+            rate everywhere.
 
     Raises:
         TypeError: `data` is no `ImageSet`.
@@ -144,6 +147,8 @@ def train(
         "accumulate": accumulate,
         "jit": jit,
     }
+    if layer_rates is not None:
+        recipe["layer_rates"] = layer_rates
     check_recipe(**recipe)
     check_course(data, epochs, batch_size, augment, seed, best, backup_every)
     classes = check_network(model, data)

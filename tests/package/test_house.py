@@ -31,7 +31,9 @@ FLOORS = (
     {"models", "weights", "data", "figures", "article"},
     {"tracing", "measuring", "training"},
     {"explorer", "exercises"},
+    {"__main__"},
 )
+DOOR = "__main__"  # what the package does on a command line: it stands on all floors, and is no room
 
 MOST_NAMES = 16
 
@@ -257,7 +259,7 @@ def package_files():
 def test_the_shelf_is_short():
     names = {subject_of(name) for name in package_files()}
     assert names == set().union(*FLOORS), "a new subject needs a place among FLOORS"
-    assert len(names) <= MOST_NAMES
+    assert len(names - {DOOR}) <= MOST_NAMES
 
 
 def test_arrows_point_down():
