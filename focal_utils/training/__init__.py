@@ -3,10 +3,10 @@
 from focal_utils.training.augment import (
     add_mirrored,
     augment_cells,
-    augment_photos,
     augment_photographs,
     augment_signs,
     augment_signs_strongly,
+    augment_small_photographs,
     augment_ultrasound,
     rebalanced,
 )

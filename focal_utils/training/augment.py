@@ -249,7 +249,7 @@ def augment_cells(images, seed, light=0.2, colour=0.1):
     return relight(tint(images, colours, colour), lighting, light)
 
 
-def augment_photos(images, seed, shift=4):
+def augment_small_photographs(images, seed, shift=4):
     """A batch of photographs of things as another photographer would have taken them: mirrored, moved by whole pixels.
 
     Left and right are exchanged, as a cat that looks the other way is a cat; nothing is read between pixels, as small

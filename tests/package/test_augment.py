@@ -5,7 +5,7 @@ import pytest
 
 import focal_utils as fu
 from focal_utils.data import MIRRORED, RENDERED_CLASSES
-from focal_utils.training import augment, augment_photos
+from focal_utils.training import augment, augment_small_photographs
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_rare_classes_are_repeated():
 def test_photos_are_mirrored_and_moved_by_whole_pixels():
     image = np.arange(12 * 10 * 3, dtype="float32").reshape(1, 12, 10, 3) % 251
     batch = np.repeat(image, 60, axis=0)
-    changed = np.asarray(augment_photos(batch, (1, 2), shift=2))
+    changed = np.asarray(augment_small_photographs(batch, (1, 2), shift=2))
     padded = np.pad(image[0], ((2, 2), (2, 2), (0, 0)), mode="edge")
     whole = [padded[y : y + 12, x : x + 10] for y in range(5) for x in range(5)]
     mirrored = np.pad(image[0, :, ::-1], ((2, 2), (2, 2), (0, 0)), mode="edge")
@@ -116,4 +116,4 @@ def test_photos_are_mirrored_and_moved_by_whole_pixels():
     nearest = np.array([[np.abs(one - other).max() for other in whole] for one in changed])
     assert nearest.min(axis=1).max() < 0.01  # each is one of these 50, and nothing between
     assert len(set(nearest.argmin(axis=1))) > 20 and {0, 1} == set(nearest.argmin(axis=1) // 25)
-    np.testing.assert_array_equal(changed, np.asarray(augment_photos(batch, (1, 2), shift=2)))
+    np.testing.assert_array_equal(changed, np.asarray(augment_small_photographs(batch, (1, 2), shift=2)))

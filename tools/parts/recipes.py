@@ -10,8 +10,8 @@ from focal_utils.data import MIRRORED, ImageSet
 from focal_utils.training import (
     add_mirrored,
     augment_cells,
-    augment_photos,
     augment_signs_strongly,
+    augment_small_photographs,
     augment_ultrasound,
     rebalanced,
 )
@@ -105,7 +105,7 @@ RECIPES = {
         network={"patch_size": 1, "use_conv_embed": True}  # of 32×32 photographs every pixel counts
         | {"embed_dim": 32, "depths": (2, 3, 2), "focal_levels": (3, 2, 1)}
         | {"preprocessing": "imagenet", "drop_path_rate": 0.05},
-        augment=augment_photos,
+        augment=augment_small_photographs,
         epochs=20,  # as many as keras.io's example of focal modulation
         batch_size=128,
         training={"optimizer": "muon", "learning_rate": 6e-3, "label_smoothing": 0.05, "ema": 0.995},
