@@ -4,9 +4,9 @@ import contextlib
 import os
 import warnings
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
@@ -274,7 +274,7 @@ def read_cifar10():
     if os.environ.get("FOCAL_OFFLINE") and not archive.is_file():
         raise DataNotFound(f"CIFAR-10 is not in Keras' cache, and FOCAL_OFFLINE is set. {by_hand}")
     try:
-        parts = keras.datasets.cifar10.load_data()
+        parts = import_module("keras").datasets.cifar10.load_data()  # only here: no other loader needs a framework
     except Exception as error:  # Keras says a plain Exception where it cannot fetch, and anything where it cannot read
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OSError) or "fetch" in reason:

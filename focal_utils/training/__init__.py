@@ -32,7 +32,7 @@ from focal_utils.training.objects import (
     separate,
     without_small,
 )
-from focal_utils.training.optimizers import OPTIMIZERS, make_optimizer
+from focal_utils.training.optimizers import OPTIMIZERS, make_optimizer, with_layer_rates
 from focal_utils.training.rates import layer_rates, layerwise
-from focal_utils.training.recipe import compile_model, make_variables, train
+from focal_utils.training.recipe import compile_model, compile_with_rates, make_variables, train
 from focal_utils.training.segment import OutlineLoss, pixel_dice, train_segmenter

@@ -45,16 +45,7 @@ def muon(learning_rate, weight_decay, **options):
 OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "muon": muon}
 
 
-def make_optimizer(
-    model,
-    steps,
-    optimizer="adamw",
-    learning_rate=2e-3,
-    weight_decay=0.05,
-    ema=None,
-    accumulate=1,
-    layer_rates=None,
-):
+def make_optimizer(model, steps, optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, ema=None, accumulate=1):
     """The recipe's optimizer for `steps` steps of `model`: warm-up over the first tenth, then a cosine down to zero.
 
     Grown in notebook 06.
@@ -79,7 +70,22 @@ def make_optimizer(
         ema_momentum=ema or 0.0,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
     )
-    if layer_rates is not None:
-        optimizer = layerwise(optimizer, check_rates(layer_rates, model))
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
     return optimizer
+
+
+def with_layer_rates(optimizer, model, layer_rates):
+    """The optimizer that `make_optimizer` gave for a model, new, with a rate for each layer; see `layerwise`.
+
+    Args:
+        optimizer: or one that scales the loss around it.
+        layer_rates: name of a layer → factor.
+
+    Raises:
+        ValueError: rates that do not fit the model, or an optimizer that is in use.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return keras.optimizers.LossScaleOptimizer(with_layer_rates(optimizer.inner_optimizer, model, layer_rates))
+    rated = layerwise(optimizer, check_rates(layer_rates, model))
+    rated.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
+    return rated

@@ -17,7 +17,7 @@ from focal_utils.training.batches import training_batches, validation_batches
 from focal_utils.training.checks import check_course, check_network, check_recipe, check_steps
 from focal_utils.training.facts import facts
 from focal_utils.training.log import Progress, StopAtNaN, best_logged, cut_log
-from focal_utils.training.optimizers import make_optimizer
+from focal_utils.training.optimizers import make_optimizer, with_layer_rates
 
 
 def compile_model(model, steps, label_smoothing=0.05, jit=None, **recipe):
@@ -38,6 +38,17 @@ def compile_model(model, steps, label_smoothing=0.05, jit=None, **recipe):
         metrics=["accuracy"],
         jit_compile=jit_here() if jit is None else jit,
     )
+    return model
+
+
+def compile_with_rates(model, layer_rates):
+    """Compile a model of `compile_model` again, with a rate for each layer; returns it.
+
+    Args:
+        layer_rates: name of a layer → factor, see `layer_rates`.
+    """
+    optimizer = with_layer_rates(model.optimizer, model, layer_rates)
+    model.compile(optimizer, model.loss, metrics=["accuracy"], jit_compile=model.jit_compile)
     return model
 
 
@@ -147,9 +158,7 @@ def train(
         "accumulate": accumulate,
         "jit": jit,
     }
-    if layer_rates is not None:
-        recipe["layer_rates"] = layer_rates
-    check_recipe(**recipe)
+    check_recipe(**recipe, layer_rates=layer_rates)
     check_course(data, epochs, batch_size, augment, seed, best, backup_every)
     classes = check_network(model, data)
     epochs = int(epochs)  # NumPy's whole numbers are understood as Python's
@@ -158,8 +167,13 @@ def train(
     steps = len(data.x_train) // batch_size
     check_steps(epochs * steps, accumulate)
     with scope_of(model):
-        make_variables(compile_model(model, epochs * steps, **recipe), classes)
+        compile_model(model, epochs * steps, **recipe)
+        if layer_rates is not None:
+            compile_with_rates(model, layer_rates)
+        make_variables(model, classes)
     course = {"epochs": epochs, "batch_size": batch_size, "seed": seed, **recipe}
+    if layer_rates is not None:
+        course["layer_rates"] = layer_rates
     keeper = Backup(backup, steps, backup_every, {**course, **facts(model, data, augment)} if backup else None)
     done = keeper.restore(model)
     return model.fit(

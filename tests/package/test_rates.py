@@ -81,8 +81,13 @@ def test_train_moves_early_layers_less():
     assert way({"stem": 0.01}) < 0.05 * way(None)
 
 
+def compiled(**recipe):
+    model = training.compile_model(network(), 10, jit=False, **recipe)
+    return training.compile_with_rates(model, {"stem": 0.5})
+
+
 def test_decay_is_left_out_and_options_stay():
-    model = training.compile_model(network(), 10, ema=0.9, accumulate=2, layer_rates={"stem": 0.5}, jit=False)
+    model = compiled(ema=0.9, accumulate=2)
     optimizer = model.optimizer
     assert isinstance(optimizer, LayerwiseAdamW) and optimizer.use_ema and optimizer.gradient_accumulation_steps == 2
     assert optimizer.weight_decay == 0.05 and optimizer.global_clipnorm == 5.0
@@ -91,8 +96,16 @@ def test_decay_is_left_out_and_options_stay():
     assert not optimizer._use_weight_decay(norm)
 
 
+def test_a_scaled_loss_stays_scaled():
+    model = network()
+    scaled = keras.optimizers.LossScaleOptimizer(training.make_optimizer(model, 10))
+    rated = training.with_layer_rates(scaled, model, {"stem": 0.5})
+    assert isinstance(rated, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(rated.inner_optimizer, LayerwiseAdamW)
+
+
 def test_it_is_saved_and_loaded(tmp_path):
-    model = training.compile_model(network(), 10, layer_rates={"stem": 0.5}, jit=False)
+    model = compiled()
     training.make_variables(model)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
@@ -111,9 +124,9 @@ def test_what_cannot_be_done_is_said():
     with pytest.raises(ValueError, match="layer_rates.'old'.*=-1"):
         fu.layerwise(keras.optimizers.Adam(), {"old": -1})
     with pytest.raises(ValueError, match="names 'stern', but no layer of focalnet"):
-        training.make_optimizer(network(), 10, layer_rates={"stern": 0.1})
+        training.with_layer_rates(keras.optimizers.AdamW(), network(), {"stern": 0.1})
     with pytest.raises(ValueError, match="layer_rates=0.5: a dict is needed"):
-        training.make_optimizer(network(), 10, layer_rates=0.5)
+        training.with_layer_rates(keras.optimizers.AdamW(), network(), 0.5)
     with pytest.raises(ValueError, match="decay=1.5"):
         fu.layer_rates(network(), 1.5)
     with pytest.raises(ValueError, match="by='layer' is not known"):

@@ -109,7 +109,12 @@ def test_views_are_of_the_same_images():
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_networks_stay_within_a_million_parameters(name):
-    shapes = {"gtsrb": ((32, 32, 3), 43), "bloodcells": ((28, 28, 3), 8), "breastmnist": ((28, 28, 1), 2)}
+    shapes = {
+        "gtsrb": ((32, 32, 3), 43),
+        "bloodcells": ((28, 28, 3), 8),
+        "breastmnist": ((28, 28, 1), 2),
+        "cifar10": ((32, 32, 3), 10),
+    }
     assert fu.FocalNet(*shapes[name], **recipes.RECIPES[name].network).count_params() <= 1_000_000
 
 
