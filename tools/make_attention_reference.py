@@ -6,7 +6,6 @@ needs what make_reference.py needs. Weights are random. Each file holds `input` 
 timm's weights under timm's names (`weights/<name>`), and `case`, a JSON string with focal_utils' arguments.
 """
 
-import json
 from functools import partial
 
 from parts.arguments import parser
@@ -14,14 +13,12 @@ from parts.arguments import parser
 if __name__ == "__main__":
     parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
 
-import numpy as np
 import torch
 from timm.models.swin_transformer import SwinTransformerBlock
 from timm.models.vision_transformer import Attention, Block
 
-from focal_utils.files import whole_file
 from make_reference import VERSIONS
-from parts.frozen import FOLDER, randomise
+from parts.frozen import FOLDER, randomise, write_case
 
 GLOBAL = {"global": ({"dim": 12, "num_heads": 3}, (5, 4))}
 WINDOWED = {
@@ -41,10 +38,7 @@ def write(name, arguments, module, x, run):
         output = run(x)
     case = {"arguments": arguments, "versions": VERSIONS}
     weights = {key: value for key, value in module.state_dict().items() if "index" not in key and "mask" not in key}
-    arrays = {f"weights/{key}": value.numpy() for key, value in weights.items()}
-    with whole_file(FOLDER / "attention" / f"{name}.npz") as file:
-        np.savez_compressed(file, case=np.array(json.dumps(case)), input=x.numpy(), output=output.numpy(), **arrays)
-    print(f"{name}: {len(weights)} tensors, output {tuple(output.shape)}")
+    write_case(f"attention/{name}", case, weights, input=x, output=output)
 
 
 def main():

@@ -8,7 +8,6 @@ last map as `features`, and `case`, a JSON string that says which peer, what was
 peer's words and in focal_utils'.
 """
 
-import json
 from functools import partial
 
 from parts.arguments import parser
@@ -16,7 +15,6 @@ from parts.arguments import parser
 if __name__ == "__main__":
     parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
 
-import numpy as np
 import timm
 import torch
 import transformers
@@ -24,8 +22,7 @@ from timm.layers import LayerNorm2d
 from timm.models import focalnet as timm_focalnet
 from transformers.models.focalnet import modeling_focalnet as hf_focalnet
 
-from focal_utils.files import whole_file
-from parts.frozen import FOLDER, randomise
+from parts.frozen import FOLDER, randomise, write_case
 
 VERSIONS = f"torch {torch.__version__.split('+')[0]}, timm {timm.__version__}, transformers {transformers.__version__}"
 
@@ -205,12 +202,7 @@ def write(name, peer, kind, arguments, size, seed):
         arrays = {"output": result}
         ours = arguments
     case = {"peer": peer, "kind": kind, "peer_arguments": words, "arguments": ours, "seed": seed, "versions": VERSIONS}
-    weights = {f"weights/{key}": value for key, value in module.state_dict().items()}
-    arrays = {key: value.numpy() for key, value in {"input": x, **arrays, **weights}.items()}
-    with whole_file(FOLDER / f"{name}.npz") as file:
-        np.savez_compressed(file, case=np.array(json.dumps(case)), **arrays)
-    output = arrays["output"]
-    print(f"{name}: {len(weights)} tensors, output {output.shape}, |output| ≤ {abs(output).max():.3f}")
+    write_case(name, case, module.state_dict(), input=x, **arrays)
 
 
 def main():

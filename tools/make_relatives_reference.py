@@ -8,7 +8,6 @@ variances of StarNet's batch norms. Each file holds `input` and `output` (float3
 timm's names (`weights/<name>`), and `case`, a JSON string with focal_utils' arguments.
 """
 
-import json
 from functools import partial
 
 from parts.arguments import parser
@@ -16,7 +15,6 @@ from parts.arguments import parser
 if __name__ == "__main__":
     parser(__doc__).parse_args()  # before anything slow is imported: --help and wrong arguments are answered at once
 
-import numpy as np
 import timm
 import torch
 from timm.layers import LayerNorm, LayerNorm2d
@@ -25,8 +23,7 @@ from timm.models.mambaout import GatedConvBlock
 from timm.models.metaformer import MetaFormerBlock, Pooling
 from timm.models.starnet import Block
 
-from focal_utils.files import whole_file
-from parts.frozen import FOLDER, randomise
+from parts.frozen import FOLDER, randomise, write_case
 
 VERSIONS = f"torch {torch.__version__.split('+')[0]}, timm {timm.__version__}"
 EPSILON = 1e-5  # ours in every LayerNorm; timm's networks set another here and there
@@ -112,10 +109,7 @@ def write(name, mixer, arguments, size, seed):
         output = module(x) if mixer in CHANNELS_LAST else module(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     case = {"mixer": mixer, "arguments": arguments, "seed": seed, "versions": VERSIONS}
     weights = {key: value for key, value in module.state_dict().items() if "num_batches" not in key}
-    arrays = {f"weights/{key}": value.numpy() for key, value in weights.items()}
-    with whole_file(FOLDER / "relatives" / f"{name}.npz") as file:
-        np.savez_compressed(file, case=np.array(json.dumps(case)), input=x.numpy(), output=output.numpy(), **arrays)
-    print(f"{name}: {len(weights)} tensors, output {tuple(output.shape)}, |output| ≤ {output.abs().max():.3f}")
+    write_case(f"relatives/{name}", case, weights, input=x, output=output)
 
 
 def main():

@@ -114,9 +114,9 @@ def with_gates(layer, parts, gates):
     return parts._replace(gates=gates, modulator=modulator)
 
 
-def editing(model, edit):
+def editing(model, edit, kinds=FocalModulation):
     """The function for `intercepted` that lets `edit` (see `run_traced`) put other gates in place."""
-    names = modulations(model)
+    names = modulations(model, kinds)
 
     def change(layer, parts):
         gates = edit(names[layer], parts.gates) if edit else None
@@ -139,7 +139,7 @@ def as_batch(images):
     return as_floats(images)
 
 
-def run_traced(model, images, edit=None):
+def run_traced(model, images, edit=None, kinds=FocalModulation):
     """One forward pass, its gates edited where asked, and what its focal blocks computed.
 
     Args:
@@ -148,6 +148,7 @@ def run_traced(model, images, edit=None):
         images: (B, H, W, channels), as the model takes them.
         edit: a function (block name, gates) → gates, both (B, H, W, L + 1) tensors: other gates for the network to use.
             It may return None, which leaves them alone.
+        kinds: the classes of layers to trace; of `WITH_PARTS`, some have no gates, and no edit is meant for them.
 
     Returns:
         The model's output, a NumPy array (several, in the model's own list or dict, where it has several outputs), and
@@ -161,9 +162,10 @@ def run_traced(model, images, edit=None):
         >>> logits, traces = run_traced(model, images, lambda name, gates: 0 * gates)  # all gates closed
     """
     images = as_batch(images)
-    build_with(model, images)
-    names = modulations(model)
-    change = editing(model, edit)
+    if isinstance(model, keras.Model) and not model.built:
+        model(images, training=False)  # a subclassed model may make its blocks only now
+    names = modulations(model, kinds)
+    change = editing(model, edit, kinds)
     seen = []
 
     def see(layer, parts):
@@ -171,15 +173,9 @@ def run_traced(model, images, edit=None):
         seen.append((names[layer], parts))
         return parts
 
-    with intercepted(model, see):
+    with intercepted(model, see, kinds):
         output = model(images, training=False)
     return keras.tree.map_structure(as_array, output), [as_trace(name, parts) for name, parts in seen]
-
-
-def build_with(model, images):
-    """Call a model that is not built: a subclassed one may make its blocks only now."""
-    if isinstance(model, keras.Model) and not model.built:
-        model(images, training=False)
 
 
 def as_array(tensor):
@@ -225,18 +221,7 @@ def trace(model, images):
         >>> first.name, first.gates.shape  # one image, 16 × 16 pixels, three levels and the global one
         ('stage0_block0', (1, 16, 16, 4))
     """
-    images = as_batch(images)
-    build_with(model, images)
-    names = modulations(model, WITH_PARTS)
-    seen = []
-
-    def see(layer, parts):
-        seen.append(as_trace(names[layer], parts))
-        return parts
-
-    with intercepted(model, see, WITH_PARTS):
-        model(images, training=False)
-    return seen
+    return run_traced(model, images, kinds=WITH_PARTS)[1]
 
 
 def check_probe(layer, size, channels):
