@@ -76,9 +76,9 @@ def work(study, network, course, rate, seed, final):
     batch_size = 128
     recipe = STUDIES[study].training.get(network, {})
     epochs = place.epochs if final else place.grid_epochs
+    options = {**STUDIES[study].networks[network], "preprocessing": place.preprocessing}
     data = place.load()
     keras.utils.set_random_seed(seed)
-    options = {**STUDIES[study].networks[network], "preprocessing": place.preprocessing}
     model = fu.FocalNet(data.image_shape, data.num_classes, **options)
     curve = Curve(data, epochs * (len(data.x_train) // batch_size), batch_size, STUDIES[study].points)
     start = time.process_time()  # of this process, so that a pause or other work does not count
