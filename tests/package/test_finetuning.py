@@ -60,8 +60,9 @@ def test_the_first_phase_trains_the_classifier_alone(data, monkeypatch):
 
 
 def test_stages_are_freed_one_by_one():
-    assert list(phases(small(), 9, 2, True)) == [(3, 2, 1.0), (2, 3, 1.0), (1, 3, 1.0), (0, 3, 1.0)]
-    assert list(phases(small(), 9, 0, False)) == [(0, 9, 1.0)]
+    assert phases(small(), 9, 2, True) == [(3, 2), (2, 3), (1, 3), (0, 3)]
+    assert phases(small(), 9, 0, False) == [(0, 9)]
+    assert phases(small(), 1, 0, True) == [(2, 1), (1, 1), (0, 1)]
 
 
 def test_weights_of_the_lowest_loss_are_kept_over_all_phases_and_a_phase_ends():
