@@ -209,6 +209,8 @@ def started(start, data, seed=0):
         "classes": data.num_classes,
         "class_names": list(data.class_names),
         "include_top": True,
+        "pooling": None,
+        "classifier_activation": None,
         "preprocessing": config["preprocessing"] or "imagenet",
         "name": "finetuned",
     }

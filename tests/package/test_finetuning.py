@@ -91,6 +91,8 @@ def test_all_but_the_classifier_is_taken_over(data):
         assert all(same) or layer.name == "head"
     assert model.get_layer("head").units == 3 and model.class_names == list(data.class_names)
     assert source.class_names is None and source.get_layer("head").units == 7
+    pooled = started(fu.FocalNet((32, 32, 3), 7, include_top=False, embed_dim=4, depths=(1,), pooling="max"), data)
+    assert pooled.output_shape == (None, 3)
     grey = fu.ImageSet("grey", "own split", data.class_names, data.x_train[..., :1], data.y_train)
     assert started(source, grey).input_shape == (None, 32, 32, 1)
 

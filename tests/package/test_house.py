@@ -39,7 +39,7 @@ MOST_NAMES = 16
 
 # A test may import the file that it tests, which its name says; these test a file of another name.
 TESTED_BY = {
-    "test_backbone.py": ("models.variants", "weights.published"),
+    "test_backbone.py": ("models.variants", "weights.classes", "weights.published"),
     "test_cifar10.py": ("data.loaders",),
     "test_checkpoints.py": ("weights.tensors",),
     "test_exercises_all.py": ("exercises.checking",),

@@ -140,6 +140,41 @@ def test_shapes_and_configuration(switches):
     np.testing.assert_array_equal(twin(random(2, 32, 32, 3)), y)
 
 
+@pytest.mark.parametrize(("pooling", "take"), [("avg", np.mean), ("max", np.max)])
+def test_pooling_gives_a_vector_of_the_map(pooling, take, tmp_path):
+    model = small(include_top=False, pooling=pooling)
+    bare = small(include_top=False)
+    bare.set_weights(model.get_weights())
+    x = random(2, 32, 32, 3)
+    y = keras.ops.convert_to_numpy(model(x))
+    assert model.output_shape == (None, 16)
+    np.testing.assert_allclose(y, take(keras.ops.convert_to_numpy(bare(x)), axis=(1, 2)), atol=1e-5)
+    model.save(tmp_path / "pooled.keras")
+    loaded = keras.saving.load_model(tmp_path / "pooled.keras")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(loaded(x)), y)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("policy", [None, "mixed_bfloat16"])
+def test_a_classifier_gives_probabilities_where_asked(activation, policy, tmp_path):
+    model = small(classifier_activation=activation, dtype=policy)
+    plain = small(dtype=policy)
+    plain.set_weights(model.get_weights())
+    x = random(2, 32, 32, 3)
+    y = model(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "float32"
+    expected = getattr(keras.ops, activation)(plain(x))
+    y = keras.ops.convert_to_numpy(y)
+    np.testing.assert_allclose(y, keras.ops.convert_to_numpy(expected), atol=1e-6)
+    model.save(tmp_path / "probabilities.keras")
+    loaded = keras.saving.load_model(tmp_path / "probabilities.keras")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(loaded(x)), y)
+
+
+def test_without_a_classifier_its_activation_is_left_aside():
+    assert small(include_top=False, classifier_activation="softmax").get_config()["classifier_activation"] is None
+
+
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (33, 47), (100, 20)])
 @pytest.mark.parametrize("pad_to_stride", [False, True])
 def test_any_size_goes_through_one_network(size, pad_to_stride):
@@ -181,6 +216,10 @@ def test_an_image_smaller_than_the_total_stride(conv_embed):
         ({"modulate": "concat"}, "modulate='concat'.*'multiply', 'add'"),
         ({"drop_path_rate": 1.0}, "rate=1.0"),
         ({"focal_levles": 2}, "focal_levles"),
+        ({"pooling": "avg"}, "pooling='avg'.*include_top=False"),
+        ({"pooling": "mean", "include_top": False}, "pooling='mean'.*None, 'avg', 'max'"),
+        ({"classifier_activation": "relu"}, "classifier_activation='relu'.*'softmax', 'sigmoid'"),
+        ({"classifier_activation": "softmax", "classes": 1}, 'single class is always 1: take "sigmoid"'),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message):
