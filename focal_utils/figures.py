@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import math
+import re
 import unicodedata
 
 import numpy as np
@@ -138,6 +139,11 @@ def table_text(columns, rows):
 def text_width(text):
     """Columns that a text takes; marks above a letter take none."""
     return sum(not unicodedata.combining(letter) for letter in text)
+
+
+def block_title(name):
+    """A block's name for people: "stage1_block2" is "stage 1, block 2"."""
+    return re.sub(r"^stage(\d+)_block(\d+)$", r"stage \1, block \2", name)
 
 
 def mixer_styles(names):

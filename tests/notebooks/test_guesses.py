@@ -12,6 +12,7 @@ from parts.files import notebooks
 
 FOLD = re.compile(r"<details\b(?P<open>[^>]*)>\s*<summary>(?P<summary>.*?)</summary>.*?</details>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
+PRINTED = re.compile(r"</summary>\s*<pre>(.*?)</pre>", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])(?<!e-)\d+(?:\.\d+)?(?![\w.]|,\d)")
 
 
@@ -92,14 +93,20 @@ def test_the_answer_is_folded_in_what_is_stored(path):
 
 
 def answers_told(cells, position):
-    """The numbers in the last line that a reveal printed, which sums the answer up."""
+    """The numbers in the last line that a reveal printed, which sums the answer up; what it printed comes first."""
     folded = [
-        output["data"].get("text/plain", "")
+        output["data"]["text/html"]
         for output in cells[position].outputs
         if 'class="answer"' in output.get("data", {}).get("text/html", "")
     ]
-    lines = "\n".join(folded).strip().splitlines()
+    lines = [line for page in folded for line in printed_in(page).strip().splitlines()]
     return set(NUMBER.findall(lines[-1])) if lines else set()
+
+
+def printed_in(page):
+    """What was printed into a fold, its first `<pre>`; figures and tables stand behind it."""
+    found = PRINTED.search(page)
+    return html.unescape(found[1]) if found else ""
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)

@@ -177,3 +177,8 @@ def test_guides_of_another_slope_look_otherwise_and_say_so():
     lines = [line.get_linestyle() for line in ax.lines if "slope" in line.get_label()]
     assert len(set(lines)) == 2 or len({str(line._unscaled_dash_pattern) for line in ax.lines[1:]}) == 2
     assert [text.get_text() for text in ax.texts] == ["slope 1", "slope 2"]
+
+
+def test_a_block_has_a_name_for_people():
+    assert figures.block_title("stage1_block2") == "stage 1, block 2"
+    assert figures.block_title("squared gradient") == "squared gradient"
