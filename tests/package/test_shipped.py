@@ -140,7 +140,7 @@ def test_shipped_networks_are_listed_and_loaded(shipped):
     np.testing.assert_array_equal(model(images), shipped[0](images))
 
 
-@pytest.mark.parametrize("name", ["cats", "../saved", "signs.keras", ""])
+@pytest.mark.parametrize("name", ["cats", "../saved", "signs.keras", "", {"a": 1}, ["signs"], 3])
 def test_an_unknown_name_lists_the_shipped_ones(name, shipped):
     with pytest.raises(ValueError, match=f"{re.escape(repr(name))}.*Shipped are: signs"):
         load_trained(name)

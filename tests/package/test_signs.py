@@ -103,6 +103,8 @@ def test_images_vary():
         ({"n": 10, "scale": float("nan")}, "scale is nan"),
         ({"n": "10"}, "n is '10', expected at least 3"),
         ({"n": 10.5}, "n is 10.5"),
+        ({"n": 10**12}, "would take more than 8 GB"),
+        ({"n": 10**7, "size": 1024}, "1024×1024 pixels would take more than 8 GB"),
         ({"n": 10, "size": "32"}, "size is '32', expected 8 to 1024 pixels, a whole number"),
         ({"n": 10, "size": 32.5}, "size is 32.5"),
         ({"n": 10, "classes": ["14"]}, "classes are of type <U2, expected whole numbers"),
