@@ -433,7 +433,9 @@ class Doors:
     def network(self, rng):
         def per_stage(least):
             def fits(value):
-                return is_whole(value, least) or (np.ndim(value) == 1 and len(value) == 2 and all(is_whole(part, least) for part in value))
+                return is_whole(value, least) or (
+                    np.ndim(value) == 1 and len(value) == 2 and all(is_whole(part, least) for part in value)
+                )
 
             return fits
 
@@ -618,7 +620,9 @@ GUARDED = ("safetensors", "tensors", "h5", "backup")  # of which a refusal must 
 
 def in_words(error):
     """Whether an error is one of ours, or one of Keras' or NumPy's about what was given, and says something."""
-    if not isinstance(error, (ValueError, TypeError, OSError, NotImplementedError, FloatingPointError)) or isinstance(error, UnicodeError):
+    if not isinstance(error, (ValueError, TypeError, OSError, NotImplementedError, FloatingPointError)) or isinstance(
+        error, UnicodeError
+    ):
         return False
     if isinstance(error, (zipfile.BadZipFile, json.JSONDecodeError)):
         return False

@@ -121,8 +121,16 @@ ARCHITECTURES = {
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_and_switch(in_page, name):
-    arguments = {"input_shape": (16, 16, 3), "embed_dim": 8, "depths": (1, 2), "patch_size": 2, "use_conv_embed": True}
-    arguments |= {"classes": 5, "preprocessing": "per_image"} | ARCHITECTURES[name]
+    arguments = {
+        "input_shape": (16, 16, 3),
+        "classes": 5,
+        "embed_dim": 8,
+        "depths": (1, 2),
+        "patch_size": 2,
+        "use_conv_embed": True,
+        "preprocessing": "per_image",
+        **ARCHITECTURES[name],
+    }
     model = fu.FocalNet(**arguments)
     random = np.random.default_rng(0)
     for variable in model.weights:

@@ -40,12 +40,12 @@ def asked(cells):
 
 def revealed(cells, name):
     """Where a guess is revealed: (position, the questions that are answered there)."""
-    return [
-        (position, [keyword.arg for keyword in call.keywords])
-        for position, cell in enumerate(cells)
-        for call in calls(cell, ".reveal")
-        if ast.unparse(call.func) == f"{name}.reveal"
-    ]
+    found = []
+    for position, cell in enumerate(cells):
+        for call in calls(cell, ".reveal"):
+            if ast.unparse(call.func) == f"{name}.reveal":
+                found.append((position, [keyword.arg for keyword in call.keywords]))
+    return found
 
 
 def seen(cell):
@@ -121,7 +121,9 @@ def test_nothing_beside_the_fold_gives_the_answer_away(path):
             secret = answers_told(cells, end) - question - {"0", "1", "2", "3"}  # too small to be told from a count
             behind = cells[end + 1] if cells[end + 1].cell_type == "markdown" else None
             texts = {f"output of cell {i}": seen(cells[i]) for i in range(start, end + 1)}
-            texts |= {f"text of cell {i}": cells[i].source for i in range(start, end) if cells[i].cell_type != "code"}
+            for i in range(start, end):
+                if cells[i].cell_type != "code":
+                    texts[f"text of cell {i}"] = cells[i].source
             if behind is not None:
                 texts["the text behind the answer"] = FOLD.sub("", behind.source).partition("\n#")[0]
             for where, text in texts.items():

@@ -63,8 +63,10 @@ def test_frozen_stages_are_not_trained():
 
 def test_preprocessing_is_imagenets_and_that_of_the_layer():
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float32")
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    before, expected = images.copy(), (images / 255 - mean) / std
+    mean = np.array([0.485, 0.456, 0.406])
+    std = np.array([0.229, 0.224, 0.225])
+    before = images.copy()
+    expected = (images / 255 - mean) / std
     np.testing.assert_allclose(fu.preprocess_input(images.copy()), expected, atol=1e-5)
     layer = fu.focalnet("tiny_srf", (32, 32, 3), 5, embed_dim=4, depths=(1,), preprocessing="imagenet").layers[1]
     np.testing.assert_allclose(numpy(layer(images)), expected, atol=1e-4)
@@ -177,7 +179,9 @@ def served(keras_list, tmp_path, monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     model = fu.focalnet("tiny_srf", (32, 32, 3), **SMALL)
-    server.content, server.asked, server.tells = save(fu.peer_weights(model, "timm")), [], True
+    server.content = save(fu.peer_weights(model, "timm"))
+    server.asked = []
+    server.tells = True
     server.checksum = hashlib.sha256(server.content).hexdigest()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setattr(published, "HUB", f"http://127.0.0.1:{server.server_port}")

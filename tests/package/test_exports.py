@@ -65,7 +65,8 @@ def test_images_of_any_size_and_number(form, ending, quantize, tmp_path):
 @pytest.mark.parametrize(("form", "ending", "quantize"), FORMATS)
 def test_the_shipped_network(form, ending, quantize, tmp_path, signs):
     need(ending)
-    model, path = fu.load_trained("gtsrb"), tmp_path / f"signs{ending}"
+    model = fu.load_trained("gtsrb")
+    path = tmp_path / f"signs{ending}"
     write(model, path, quantize, signs.x_train[:100] if quantize == "int8" else None)
     expected = fu.predict(model, signs.x_test)
     with export.reader(path) as reader:
@@ -122,7 +123,8 @@ def test_what_is_there_is_not_touched(name, tmp_path):
 
 
 def test_a_folder_of_exports_is_not_touched_and_is_written_whole(tmp_path, monkeypatch):
-    model, folder = fu.FocalNet((16, 16, 3), **TINY), tmp_path / "nets" / "net"
+    model = fu.FocalNet((16, 16, 3), **TINY)
+    folder = tmp_path / "nets" / "net"
     folder.mkdir(parents=True)
     with pytest.raises(FileExistsError, match="net is there already.*choose another --to"):
         export.export_all(model, "net", None, folder)
@@ -209,7 +211,9 @@ def test_gelu_of_the_package_is_in_onnx_as_erf(tmp_path):
 
     export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net.onnx")
     found = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
-    blocks, gelus = 2, 4  # a block's two levels, its global context and its MLP
+    # a block's two levels, its global context and its MLP
+    blocks = 2
+    gelus = 4
     assert found.count("Erf") == blocks * gelus and "Erfc" not in found
 
 

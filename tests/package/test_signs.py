@@ -30,7 +30,8 @@ def test_the_seed_decides():
 
 
 def test_more_images_only_grow_at_the_end():
-    few, many = render_signs(400, seed=2), render_signs(900, seed=2)
+    few = render_signs(400, seed=2)
+    many = render_signs(900, seed=2)
     for part in ("train", "val", "test"):
         x, y = getattr(few, f"x_{part}"), getattr(few, f"y_{part}")
         np.testing.assert_array_equal(getattr(many, f"x_{part}")[: len(x)], x)
@@ -161,7 +162,8 @@ def contrast(images):
 @pytest.mark.skipif(not os.environ.get("FOCAL_DATA_DIR"), reason="needs real GTSRB images: set FOCAL_DATA_DIR")
 def test_rendered_signs_resemble_real_ones():
     """Nearest mean rendered image: right far more often than the 2.7 % of chance on 37 classes."""
-    rendered, real = render_signs(4000, seed=0), load_gtsrb(download=False)
+    rendered = render_signs(4000, seed=0)
+    real = load_gtsrb(download=False)
     means = np.stack([contrast(rendered.x_train[rendered.y_train == label]).mean(0) for label in RENDERED_CLASSES])
     chosen = np.isin(real.y_test, RENDERED_CLASSES)
     nearest = np.array(RENDERED_CLASSES)[(contrast(real.x_test[chosen]) @ contrast(means).T).argmax(1)]

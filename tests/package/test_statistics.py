@@ -16,7 +16,8 @@ def test_the_interval_of_a_few_values_is_students():
 
 
 def test_students_interval_covers_as_often_as_it_says():
-    rng, hits = np.random.default_rng(0), 0
+    rng = np.random.default_rng(0)
+    hits = 0
     for _ in range(2000):
         mean, half = statistics.mean_interval(rng.normal(1, 2, 3))
         hits += abs(mean - 1) < half

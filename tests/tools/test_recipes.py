@@ -132,5 +132,6 @@ def test_peers_are_what_they_say():
     trained = sum(np.prod(weight.shape) for weight in resnet18((28, 28, 3), 8).trainable_weights)
     assert trained == 11_173_962 - 2 * 513  # ResNet-18 with this stem for ten classes, less two of them
     network = {"embed_dim": 8, "depths": (1, 2), "focal_levels": (2, 1), "patch_size": 2}
-    ours, stock = fu.FocalNet((16, 16, 3), 5, **network), stock_focalnet((16, 16, 3), 5, **network)
+    ours = fu.FocalNet((16, 16, 3), 5, **network)
+    stock = stock_focalnet((16, 16, 3), 5, **network)
     assert ours.count_params() == stock.count_params()
