@@ -166,7 +166,8 @@ def test_a_mixer_has_one_colour_in_all_figures():
     assert styles["self-attention"]["color"] == alone["ViT"]["color"]
     assert alone["Swin"]["color"] == alone["windowed attention, 7×7"]["color"]
     assert len({style["color"] for style in alone.values()}) == 4
-    two, three = styles["focal modulation, L = 2"], styles["focal modulation, L = 3"]
+    two = styles["focal modulation, L = 2"]
+    three = styles["focal modulation, L = 3"]
     assert two["color"] == three["color"] and two["linestyle"] != three["linestyle"]
     assert styles["other"]["color"] not in {kind[1] for kind in figures.MIXERS}
 
