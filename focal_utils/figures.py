@@ -71,7 +71,7 @@ def show(figure, alt, dpi=90):
     display({"text/html": page, "text/plain": alt}, raw=True)
 
 
-LARGEST = 120_000  # bytes of a PNG: a notebook of ten figures stays below a megabyte
+LARGEST = 160_000  # bytes of a PNG: a notebook of ten figures stays below a megabyte
 CAPTION = "font-size:90%;opacity:0.8;max-width:60em"
 
 
