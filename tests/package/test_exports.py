@@ -80,6 +80,21 @@ def test_the_shipped_network(form, ending, quantize, tmp_path, signs):
         assert difference.max() > LIMIT and export.size(path) < 0.4 * model.count_params() * 4
 
 
+@pytest.mark.parametrize(("form", "ending", "quantize"), FLOATS)
+def test_the_shipped_segmenter_on_pictures_of_any_size(form, ending, quantize, tmp_path):
+    need(ending)
+    model = fu.load_trained("nuclei")
+    path = tmp_path / f"nuclei{ending}"
+    write(model, path)
+    with export.reader(path) as reader:
+        for shape in ((1, 64, 64, 3), (2, 75, 66, 3), (1, 33, 130, 3)):
+            pictures = np.random.default_rng(1).integers(0, 256, shape).astype("float32")
+            got = export.logits(reader, pictures)
+            expected = np.asarray(model(pictures))
+            assert got.shape == (*shape[:3], 2)
+            assert np.abs(got - expected).max() <= LIMIT * np.abs(expected).max()
+
+
 @pytest.mark.data
 @pytest.mark.slow
 def test_int8_loses_at_most_half_a_point(tmp_path, monkeypatch):

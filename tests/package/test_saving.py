@@ -229,3 +229,17 @@ def test_a_shipped_network_knows_its_classes(name, label, called, classes, tmp_p
     assert network.class_names[label] == called and len(network.class_names) == classes
     assert network.class_names == list(fu.GTSRB_CLASSES) or name != "gtsrb"
     assert saved(network, tmp_path).class_names == network.class_names
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **more: keras.layers.Dense(3, **more), lambda **more: keras.layers.Conv2D(3, 1, **more)]
+)
+def test_a_layer_keeps_this_gelu_as_its_activation(make, tmp_path):
+    """Keras' own function of this name is exact, too, but cannot be said in ONNX."""
+    images = keras.Input((4, 4, 2))
+    model = keras.Model(images, make(activation=fu.gelu)(images))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.layers[-1].activation is fu.gelu
+    assert keras.models.clone_model(loaded).layers[-1].activation is fu.gelu
+    assert fu.load_trained("nuclei").get_layer("details").activation is fu.gelu
