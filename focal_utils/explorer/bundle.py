@@ -4,10 +4,12 @@ A browser loads `page/*.js` one by one from a server, and needs nothing made fro
 other, without their `import` and `export` lines, which is all that a bundler would do for modules that share no names.
 """
 
+import json
 import re
 from functools import cache
 from pathlib import Path
 
+WORKER_TEXT = "workertext.js"
 PAGE = Path(__file__).parent / "page"
 IMPORT = re.compile(r'^import [^;]*? from "\./(?P<name>[\w-]+\.js)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (\{[^}]*\}|default [^;]*);\n", re.MULTILINE)
@@ -25,9 +27,17 @@ def in_order(entry, seen=()):
 
 @cache
 def script(entry="explorer.js"):
-    """All modules that `entry` needs as one script, without an export."""
-    texts = [(PAGE / name).read_text("utf-8") for name in in_order(entry)]
+    """All modules that `entry` needs as one script, without an export.
+
+    In it stands, as a text, the script of the worker that computes for the page: there are no files to load it from.
+    """
+    texts = [worker_text() if name == WORKER_TEXT else (PAGE / name).read_text("utf-8") for name in in_order(entry)]
     return "\n".join(EXPORT.sub("", IMPORT.sub("", text)).strip() + "\n" for text in texts)
+
+
+def worker_text():
+    """The module that holds the worker's script."""
+    return f"const workerText = {json.dumps(script('worker.js'))};\n".replace("<", "\\u003c")
 
 
 @cache

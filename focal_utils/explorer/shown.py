@@ -5,11 +5,12 @@ import io
 
 import numpy as np
 from keras import ops, tree
-from PIL import Image
+from PIL import Image, features
 
 from focal_utils.explorer.predictions import all_classes, top_classes
 from focal_utils.tracing.geometry import MapGeometry, context_names, level_widths, map_geometry
 from focal_utils.tracing.traces import modulations, run_traced
+from focal_utils.training import separate
 
 MODES = ("on", "mean", "off")
 NOT_FINITE = "The network computes numbers that are not finite (NaN) here, shown as 0: are its weights damaged?"
@@ -24,6 +25,14 @@ def pack(values):
     scale = float(np.abs(values).max()) / 32767 or 1.0
     whole = np.round(values / scale).astype("<i2")
     return {"shape": list(values.shape), "scale": scale, "data": base64.b64encode(whole.tobytes()).decode()}
+
+
+def exact_address(picture):
+    """A picture (H, W, 3) uint8 as the shortest data address that holds every pixel as it is."""
+    kinds = [data_address(picture)]
+    if features.check("webp"):
+        kinds.append(data_address(picture, "WEBP", lossless=True))
+    return min(kinds, key=len)
 
 
 def data_address(picture, kind="PNG", side=None, **options):
@@ -132,16 +141,20 @@ def switch_edit(switches):
 
 
 def examine(model, images, switches=None, number=0, meaning="logits"):
-    """Run `model` on images as it takes them, under switches: all probabilities of each image, and the traces.
+    """Run `model` on images as it takes them, under switches: what it says of each image, and the traces.
+
+    That is a list of all probabilities, empty where no output is about classes; or of a segmenter a label map (H, W).
 
     Args:
         model: with focal modulation.
         images: (B, H, W, channels).
         switches: see `switch_edit`.
         number: of the output that is about classes (see `class_output`); None where none is.
-        meaning: "logits" or "probabilities", what that output holds.
+        meaning: what that output holds, "logits" or "probabilities"; or "objects", of a segmenter.
     """
     output, traces = run_traced(model, images, switch_edit(switches) if switches else None)
+    if meaning == "objects":
+        return [separate(logits) for logits in output], traces
     if number is None:
         return [[] for _ in images], traces
     rows = tree.flatten(output)[number]
@@ -178,6 +191,15 @@ def pixel_vectors(layer, block, row, column):
     }
     numbers = {name: rounded(vector) for name, vector in vectors.items()}
     return numbers | {"contexts": [rounded(context) for context in contexts]}
+
+
+def object_runs(labels):
+    """A label map (H, W) as runs of pixels in reading order: {height, width, runs: [label, how many, label, …]}."""
+    flat = labels.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat.astype("int64"))) + 1])
+    counts = np.diff([*starts, flat.size])
+    runs = np.stack([flat[starts], counts], axis=1).ravel()
+    return {"height": labels.shape[0], "width": labels.shape[1], "runs": runs.tolist()}
 
 
 def rounded(vector):

@@ -14,10 +14,11 @@ import traitlets
 from PIL import Image
 
 from focal_utils.data.imageset import ImageSet
+from focal_utils.data.nuclei import PictureSet
 from focal_utils.data.pictures import fit_picture, picture_array, read_picture
 from focal_utils.errors import check_choice
 from focal_utils.explorer.bundle import script, style
-from focal_utils.explorer.network import network_bytes, runs_in_page
+from focal_utils.explorer.network import network_bytes, object_names, runs_in_page, says_objects
 from focal_utils.explorer.predictions import OUTPUTS, class_output, count_classes, means_probabilities, top_classes
 from focal_utils.explorer.sheet import contact_sheet
 from focal_utils.explorer.shown import (
@@ -25,9 +26,11 @@ from focal_utils.explorer.shown import (
     NOT_FINITE,
     data_address,
     describe_blocks,
+    exact_address,
     examine,
     finite,
     maps,
+    object_runs,
     pixel_vectors,
     single_switches,
 )
@@ -60,13 +63,15 @@ class GateExplorer(anywidget.AnyWidget):
     Args:
         model: a `keras.Model` with focal modulation; it takes batches (B, H, W, channels). A subclassed one is shown
             pictures of the size that it was first called with, or as they are if it was not called yet. Of several
-            outputs the first of shape (B, classes) is read.
+            outputs the first of shape (B, classes) is read. Of a `fu.segmenter` of two numbers for each pixel the
+            objects are outlined and counted, as `fu.find_nuclei` finds them.
         images: the pictures: an array (N, H, W, 1 or 3), a list of such pictures of any size, of files (paths) or of
-            Pillow images, a dict from name to picture, a single picture, or an `ImageSet`, whose test images are taken.
+            Pillow images, a dict from name to picture, a single picture, or a data set, whose test images are taken.
             Numbers go from 0 to 255; see `read_picture` for others. Of another size than the network reads they are cut
             at their centre and resized. What was done to a picture is said below it.
         class_names: names of the classes. None: those of the model (`model.class_names`) or of the `ImageSet`, if they
-            are as many as the classes; else "class 7".
+            are as many as the classes; else "class 7". Of a segmenter what one object is called, and several; None:
+            `model.object_names`, else "object" and "objects".
         prepare: a function of the batch of raw pictures, (B, H, W, channels) uint8, that gives what the model takes.
             None: the model takes them as they are.
         outputs: what the model gives for a class, "logits" or "probabilities". None: recognised, by a softmax or
@@ -114,11 +119,13 @@ class GateExplorer(anywidget.AnyWidget):
         self._pictures, names = collect(images)
         self._seen = OrderedDict()
         self._upload = []
+        self._objects = None
         classes = self._read_output(images, class_names, outputs)
         shown, traces, picture = self._examined(0, {})
         about = {
             "blocks": describe_blocks(model, traces, *picture.shape[:2]),
             "classes": classes,
+            "objects": self._objects,
             "size": None if None in self._size else list(self._size),
         }
         super().__init__(
@@ -135,6 +142,11 @@ class GateExplorer(anywidget.AnyWidget):
         """Find out which output is about classes and what it holds; the classes' names, a list."""
         first, _ = self._fitted(0)
         output, _ = run_traced(self._model, self._batch(first))
+        if says_objects(self._model):
+            self._number = None
+            self._meaning = "objects"
+            self._objects = object_names(self._model, class_names)
+            return []
         self._number = class_output(output, class_names)
         self._meaning = outputs or "logits"
         if self._number is None and class_names is not None:
@@ -181,7 +193,8 @@ class GateExplorer(anywidget.AnyWidget):
     def to_html(self, path, pictures=12, most_bytes=None):
         """Write a page of its own that needs neither kernel nor connection.
 
-        A `FocalNet` with a classifier runs in it, on pictures of the reader's own too, whatever is switched. Of another
+        A `FocalNet` with a classifier, or a `fu.segmenter` on one, runs in it, on pictures of the reader's own too,
+        whatever is switched. Of another
         model, of one with `prepare`, and of one too large for a page, the pictures and single switches are recorded
         instead. Where that would be too large, the pictures become JPEG and the largest maps are averaged, two by two
         pixels or more, until it is not; the page says so.
@@ -202,16 +215,20 @@ class GateExplorer(anywidget.AnyWidget):
 
     def _live_page(self, numbers, limit):
         """The page in which the network itself runs, as precise as fits; None where no page so small can run it."""
-        own = self._prepare is None and self._number == 0 and self._meaning == "logits"
-        if not own or not runs_in_page(self._model) or not finite(self._examined(numbers[0], {})[1]):
+        own = self._meaning == "objects" or (self._number == 0 and self._meaning == "logits")
+        if (
+            self._prepare is not None
+            or not own
+            or not runs_in_page(self._model)
+            or not finite(self._examined(numbers[0], {})[1])
+        ):
             return None
-        pictures = [self._examined(number, {})[0] for number in numbers]
-        shown = [
-            {"name": self.names[number], "address": picture["image"], "notes": picture["notes"]}
-            for number, picture in zip(numbers, pictures, strict=True)
-        ]
+        shown = []
+        for number in numbers:
+            picture, notes = self._fitted(number)
+            shown.append({"name": self.names[number], "address": exact_address(picture), "notes": notes})
         for precision in ("float16", "int8"):
-            data = network_bytes(self._model, self.about["classes"], precision)
+            data = network_bytes(self._model, self._objects or self.about["classes"], precision)
             file = {"base64": base64.b64encode(data).decode()}
             page = self._page({"file": file, "pictures": shown}, numbers)
             if len(page.encode()) <= limit:
@@ -230,11 +247,13 @@ class GateExplorer(anywidget.AnyWidget):
         empty = len(self._page({"recorded": recorded}, numbers).encode())
         room = limit - empty - answers_bytes(self.about["blocks"], len(numbers))
         recorded["pictures"], blocks = compact(examined, self.about["blocks"], room)
-        recorded["about"] = self.about | {"blocks": blocks}
+        recorded["about"] = self.about | {"blocks": blocks, "objects": None}
+        recorded["pictures"] = [picture | {"objects": None} for picture in recorded["pictures"]]
         batches = [self._batch(picture) for _, _, picture in examined]
         alike = len({batch.shape for batch in batches}) == 1
         for batch in [np.concatenate(batches)] if alike else batches:
-            recorded["answers"] += single_switches(self._answers, batch, self.about["blocks"])
+            if self._objects is None:
+                recorded["answers"] += single_switches(self._answers, batch, self.about["blocks"])
         return self._page({"recorded": recorded}, numbers)
 
     def _page(self, network, numbers):
@@ -290,7 +309,13 @@ class GateExplorer(anywidget.AnyWidget):
         if key not in self._seen:
             picture, notes = self._fitted(number)
             (after,), traces = self._answers(self._batch(picture), switches)
-            before = self._examined(number, {})[0]["probabilities"]["after"] if switches else after
+            earlier = self._examined(number, {})[0] if switches else None
+            objects = None
+            if self._meaning == "objects":
+                runs = object_runs(after)
+                objects = {"before": earlier["objects"]["after"] if switches else runs, "after": runs}
+                after = []
+            before = earlier["probabilities"]["after"] if switches else after
             shown = {
                 "picture": number,
                 "switches": switches,
@@ -300,6 +325,7 @@ class GateExplorer(anywidget.AnyWidget):
                 "before": top_classes(before),
                 "after": top_classes(after),
                 "probabilities": {"before": before, "after": after},
+                "objects": objects,
                 "maps": [maps(block) for block in traces],
             }
             self._seen[key] = shown, traces, picture
@@ -405,6 +431,12 @@ def collect(images):
     if isinstance(images, ImageSet):
         names = [f"{number} · {images.class_names[label]}" for number, label in enumerate(images.y_test)]
         pictures = [(image, []) for image in images.x_test]
+    elif isinstance(images, PictureSet):
+        names = [f"{number} · {image.shape[1]}×{image.shape[0]}" for number, image in enumerate(images.x_test)]
+        counts = [int(labels.max()) for labels in images.y_test]
+        pictures = [
+            (image, [f"People marked {count} in it."]) for image, count in zip(images.x_test, counts, strict=True)
+        ]
     else:
         named = as_named(images)
         names = [name for name, _ in named]

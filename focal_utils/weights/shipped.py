@@ -9,6 +9,7 @@ from focal_utils.errors import damaged
 from focal_utils.files import data_folder, reading
 
 SHIPPED = "weights/*.keras"
+OBJECTS = {"nuclei": ("nucleus", "nuclei")}  # what one object is called that a segmenter finds, and several
 
 
 def load_trained(name=None):
@@ -16,7 +17,8 @@ def load_trained(name=None):
 
     It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes); its
     `class_names` are the data set's. "nuclei" takes pictures of any size and gives logits (B, H, W, 2), for each pixel
-    whether it lies in a nucleus, and how deep: `find_nuclei` makes objects of them. A network computes in the precision
+    whether it lies in a nucleus, and how deep: `find_nuclei` makes objects of them, and its `object_names` are what one
+    of them is called, and several. A network computes in the precision
     that it was trained in, float32, whatever Keras' global dtype policy says.
 
     Args:
@@ -33,7 +35,7 @@ def load_trained(name=None):
     shipped = {path.stem: path for path in sorted(data_folder().glob(SHIPPED))}
     if name is None:
         return list(shipped)
-    if not isinstance(name, str) or name not in shipped:
+    if name not in shipped:
         raise ValueError(f"No trained network is called {name!r}. Shipped are: {', '.join(shipped) or 'none'}.")
     path = shipped[name]
     with reading(path):
@@ -46,6 +48,8 @@ def load_trained(name=None):
     names = class_names_of(name)
     if names is not None and model.class_names is None:
         model.class_names = names
+    if name in OBJECTS:
+        model.object_names = OBJECTS[name]
     return model
 
 

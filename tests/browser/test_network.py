@@ -14,22 +14,22 @@ CLOSE = 1e-4  # of the largest value, as promised; what is reached is about 1e-6
 PICTURES = 200
 ADDRESS = "http://explorer.test/"  # answered by the test itself: nothing is sent anywhere
 
-RUN = """async ([settings, plain]) => {
+RUN = """async ([settings, plain, shape]) => {
     const bytes = async (name) => (await fetch(name)).arrayBuffer();
     const network = new FocalNetwork(readNetwork(await bytes("network")), { plain });
     const pixels = new Uint8Array(await bytes("pictures"));
-    const [height, width, channels] = network.header.architecture.input_shape;
+    const [height, width, channels] = shape;
     const size = height * width * channels;
     const answers = [];
     for (let start = 0; start < pixels.length; start += size) {
         const picture = { height, width, channels, values: pixels.subarray(start, start + size) };
         for (const setting of [{}, ...settings]) {
             const { logits, blocks } = network.answer(picture, setting);
-            answers.push(...logits, ...blocks.flatMap(({ gates }) => [...gates]));
+            answers.push(logits.height ? logits.values : logits, ...blocks.map(({ gates }) => gates));
         }
     }
     const text = [];
-    const all = new Uint8Array(new Float32Array(answers).buffer);
+    const all = new Uint8Array(await new Blob(answers).arrayBuffer());
     for (let start = 0; start < all.length; start += 32768) {
         text.push(String.fromCharCode(...all.subarray(start, start + 32768)));
     }
@@ -53,7 +53,7 @@ def in_page(new_page):
     def answers(data, pictures, settings=(), plain=False):
         bodies["network"] = data
         bodies["pictures"] = pictures.astype("uint8").tobytes()
-        text = page.evaluate(RUN, [list(settings), plain])
+        text = page.evaluate(RUN, [list(settings), plain, list(pictures.shape[1:])])
         flat = np.frombuffer(base64.b64decode(text), "<f4")
         return flat.reshape(len(pictures), 1 + len(settings), -1)
 
@@ -63,12 +63,14 @@ def in_page(new_page):
 def expected(model, pictures, edit=None):
     """What Keras says of the pictures: logits, then the gates of all blocks, (pictures, numbers)."""
     logits, traces = run_traced(model, pictures, edit)
-    return np.concatenate([logits] + [trace.gates.reshape(len(pictures), -1) for trace in traces], axis=1), traces
+    flat = [part.reshape(len(pictures), -1) for part in (logits, *(trace.gates for trace in traces))]
+    return np.concatenate(flat, axis=1), traces
 
 
-def same(got, wanted, model, traces):
+def same(got, wanted, traces):
     """Whether logits, and the gates of each block, are equal but for `CLOSE` of the largest of them."""
-    widths = [model.output_shape[-1]] + [trace.gates[0].size for trace in traces]
+    gates = [trace.gates[0].size for trace in traces]
+    widths = [wanted.shape[1] - sum(gates), *gates]
     for mine, theirs in zip(*(np.split(part, np.cumsum(widths)[:-1], axis=1) for part in (got, wanted)), strict=True):
         assert np.abs(mine - theirs).max() <= CLOSE * np.abs(theirs).max()
 
@@ -89,7 +91,7 @@ def test_shipped_networks_say_in_the_page_what_they_say_in_keras(in_page, name):
     pictures = real(name)
     model = fu.load_trained(name)
     exact, traces = expected(model, pictures)
-    same(in_page(network_bytes(model, precision="float32"), pictures)[:, 0], exact, model, traces)
+    same(in_page(network_bytes(model, precision="float32"), pictures)[:, 0], exact, traces)
     classes = model.output_shape[-1]
     for precision in ("float16", "int8"):
         data = network_bytes(model, precision=precision)
@@ -101,7 +103,7 @@ def test_shipped_networks_say_in_the_page_what_they_say_in_keras(in_page, name):
         weights = read_network(data)[1]
         for variable in rounded.weights:
             variable.assign(weights[variable.path])
-        same(got, *expected(rounded, pictures)[:1], rounded, traces)
+        same(got, *expected(rounded, pictures)[:1], traces)
 
 
 ARCHITECTURES = {
@@ -119,29 +121,21 @@ ARCHITECTURES = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_and_switch(in_page, name):
-    arguments = {
-        "input_shape": (16, 16, 3),
-        "classes": 5,
-        "embed_dim": 8,
-        "depths": (1, 2),
-        "patch_size": 2,
-        "use_conv_embed": True,
-        "preprocessing": "per_image",
-        **ARCHITECTURES[name],
-    }
-    model = fu.FocalNet(**arguments)
+def filled(model):
+    """A model with random weights, so that every one of them counts."""
     random = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(random.normal(0.3 if "gamma" in variable.path else 0, 0.3, variable.shape))
-    pictures = random.integers(0, 256, (3, *arguments["input_shape"]), dtype="uint8")
-    levels = [trace.gates.shape[-1] for trace in expected(model, pictures)[1]]
-    ways = [[-1.5 if level == 0 else 1 for level in range(count)] for count in levels]
-    settings = {
-        block: [{"times": times, "frozen": level == len(way) - 1} for level, times in enumerate(way)]
-        for block, way in zip(("stage0_block0", "stage1_block1"), (ways[0], ways[2]), strict=True)
-    }
+    return model
+
+
+def edits(model, pictures):
+    """Settings that scale, turn round and freeze gates of the first and the last block, and the same for `fu.trace`."""
+    levels = {trace.name: trace.gates.shape[-1] for trace in expected(model, pictures)[1]}
+    settings = {}
+    for block in (min(levels), max(levels)):
+        count = levels[block]
+        settings[block] = [{"times": -1.5 if level == 0 else 1, "frozen": level == count - 1} for level in range(count)]
 
     def edit(block, gates):
         if block not in settings:
@@ -152,11 +146,57 @@ def test_every_architecture_and_switch(in_page, name):
             gates[..., level] = setting["times"] * (mean if setting["frozen"] else gates[..., level])
         return gates
 
-    plain = name == "in plain JavaScript"
+    return settings, edit
+
+
+def agree(in_page, model, pictures, plain=False):
+    """The page and Keras say the same of pictures, as they are and with gates changed."""
+    settings, edit = edits(model, pictures)
     got = in_page(network_bytes(model, precision="float32"), pictures, [settings], plain)
     for number, change in enumerate((None, edit)):
-        wanted, traces = expected(model, pictures, change)
-        same(got[:, number], wanted, model, traces)
+        same(got[:, number], *expected(model, pictures, change))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_and_switch(in_page, name):
+    arguments = {"input_shape": (16, 16, 3), "embed_dim": 8, "depths": (1, 2), "patch_size": 2, "use_conv_embed": True}
+    arguments |= {"classes": 5, "preprocessing": "per_image"} | ARCHITECTURES[name]
+    model = filled(fu.FocalNet(**arguments))
+    pictures = np.random.default_rng(1).integers(0, 256, (3, *arguments["input_shape"]), dtype="uint8")
+    agree(in_page, model, pictures, plain=name == "in plain JavaScript")
+
+
+SEGMENTERS = {
+    "three stages, as shipped": {"depths": (1, 2, 1), "patch_size": 4, "use_conv_embed": True},
+    "from stride 2": {"depths": (1, 1), "patch_size": 2, "use_conv_embed": True, "preprocessing": "imagenet"},
+    "from stride 1": {"depths": (1, 1), "patch_size": 1, "preprocessing": None},
+    "one stage, patches": {"depths": (2,), "patch_size": 4},
+    "patches, filled up": {"depths": (1, 1), "patch_size": 4, "pad_to_stride": True},
+}
+
+
+@pytest.mark.parametrize("sides", [(32, 48), (37, 31)])
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_every_segmenter_and_switch(in_page, name, sides):
+    arguments = {"input_shape": (None, None, 3), "embed_dim": 8, "include_top": False, "preprocessing": "per_image"}
+    backbone = fu.FocalNet(**arguments | SEGMENTERS[name])
+    model = filled(fu.segmenter(backbone, classes=2, width=12, detail=4))
+    pictures = np.random.default_rng(1).integers(0, 256, (2, *sides, 3), dtype="uint8")
+    agree(in_page, model, pictures)
+
+
+def test_the_shipped_segmenter_says_in_the_page_what_it_says_in_keras(in_page):
+    model = fu.load_trained("nuclei")
+    nuclei = fu.load_nuclei(shipped=True)
+    pictures = np.stack([picture for picture in nuclei.x_test if picture.shape[:2] == (256, 256)])
+    agree(in_page, model, pictures[:3])
+    inside = fu.predict(model, pictures)[..., 0] > 0
+    for precision in ("float16", "int8"):
+        data = network_bytes(model, precision=precision)
+        got = in_page(data, pictures)[:, 0, : inside[0].size * 2].reshape(*inside.shape, 2)[..., 0] > 0
+        found = [fu.dice(one, other) for one, other in zip(inside, got, strict=True)]
+        print(f"{precision}: {len(data):,} bytes, Dice with the exact network's answer {min(found):.4f} or more")
+        assert min(found) >= 0.98
 
 
 def test_what_is_no_network_is_refused(in_page):

@@ -248,10 +248,12 @@ def test_the_tour_leads_through_and_ends(visit):
         card.get_by_role("button", name="Next").click()
     card.get_by_role("button", name="something else").click()
     card.get_by_text(re.compile("Now it reads .* You were right")).wait_for()
-    assert seen(explorer, "switched") == "1" and "no longer" in explorer.locator(".fx-verdict").inner_text()
+    explorer.locator(".fx-verdict", has_text="no longer").wait_for()
+    assert seen(explorer, "switched") == "1"
     for _ in range(3):
         card.get_by_role("button", name=re.compile("Next|Done")).click()
     card.wait_for(state="hidden")
+    explorer.locator(".fx-verdict", has_text="All levels are on").wait_for()
     assert seen(explorer, "switched") == "0"
 
 

@@ -51,8 +51,7 @@ def from_timm(variant):
 
 def from_transformers(variant):
     depths, classes = shortened(variant)
-    row = VARIANTS[variant]
-    stages = len(depths)
+    row, stages = VARIANTS[variant], len(depths)
     config = transformers.FocalNetConfig(
         image_size=SIZE,
         patch_size=row.patch_size,
@@ -73,8 +72,7 @@ def from_transformers(variant):
 
 def timm_outputs(network, images):
     """Logits, and the map that each stage ends with, channels last."""
-    x = network.stem(images)
-    maps = []
+    x, maps = network.stem(images), []
     for stage in network.layers:
         x = stage(x)
         maps.append(x.permute(0, 2, 3, 1))

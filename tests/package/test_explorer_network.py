@@ -1,14 +1,20 @@
 """The file of a network that the explorer's page reads, and the page's modules as one script."""
 
+import base64
+import io
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import focal_utils as fu
 from focal_utils.explorer.bundle import PAGE, in_order, script
 from focal_utils.explorer.network import network_bytes, read_network, runs_in_page
+from focal_utils.explorer.shown import exact_address, object_runs
+from focal_utils.training import PROMINENCE, SMALLEST, SMOOTH
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +50,66 @@ def test_the_header_says_what_the_page_needs(model):
     assert json.loads(json.dumps(header)) == header
 
 
+@pytest.fixture(scope="module")
+def segmenter():
+    backbone = fu.FocalNet((None, None, 3), include_top=False, embed_dim=8, depths=(1, 1), patch_size=2)
+    return fu.segmenter(backbone, classes=2, width=8, detail=4)
+
+
+def test_the_header_of_a_segmenter_says_how_objects_are_told_apart_and_called(segmenter):
+    header, weights = read_network(network_bytes(segmenter))
+    decoder = header["decoder"]
+    assert (decoder["prominence"], decoder["smallest"], decoder["smooth"]) == (PROMINENCE, SMALLEST, SMOOTH)
+    assert decoder["strides"] == {"merge0": 2, "merge_details": 1, "head": 2}
+    assert decoder["objects"] == ["object", "objects"] and header["classes"] == []
+    assert header["architecture"]["input_shape"] == [None, None, 3]
+    assert set(weights) == {variable.path for variable in segmenter.weights}
+    named = read_network(network_bytes(segmenter, ("cell", "cells")))[0]
+    assert named["decoder"]["objects"] == ["cell", "cells"]
+    assert fu.load_trained("nuclei").object_names == ("nucleus", "nuclei")
+    with pytest.raises(ValueError, match="what one of its objects is called, and several"):
+        network_bytes(segmenter, ["ground", "cell", "border"])
+
+
+def test_segmenters_that_the_page_does_not_know_stay_with_a_kernel(segmenter):
+    assert runs_in_page(segmenter)
+    backbone = fu.FocalNet((None, None, 3), include_top=False, embed_dim=8, depths=(1, 1), patch_size=2)
+    assert not runs_in_page(fu.segmenter(backbone, classes=5))
+    further = keras.layers.Conv2D(3, 1, name="mine")(segmenter.inputs[0])
+    assert not runs_in_page(keras.Model(segmenter.inputs, [segmenter.outputs[0], further]))
+
+
+def test_runs_of_labels_come_back():
+    labels = np.random.default_rng(0).integers(0, 3, (7, 5)).astype("uint16")
+    packed = object_runs(labels)
+    runs = np.reshape(packed["runs"], (-1, 2))
+    assert np.array_equal(np.repeat(runs[:, 0], runs[:, 1]).reshape(packed["height"], packed["width"]), labels)
+    assert object_runs(np.zeros((2, 3), "uint16"))["runs"] == [0, 6]
+
+
+def test_a_data_set_of_pictures_is_shown_with_what_people_marked(segmenter):
+    nuclei = fu.load_nuclei(shipped=True)
+    explorer = fu.GateExplorer(segmenter, nuclei, ("cell", "cells"))
+    assert explorer.about["objects"] == ["cell", "cells"] and len(explorer.names) == len(nuclei.x_test)
+    assert explorer.names[20] == "20 · 1388×1040"
+    assert explorer.shown["notes"] == [f"People marked {nuclei.y_test[0].max()} in it."]
+    runs = explorer.shown["objects"]["after"]["runs"]
+    assert max(runs[::2]) == fu.find_nuclei(segmenter, nuclei.x_test[0]).max()
+    assert sum(runs[1::2]) == nuclei.y_test[0].size
+    levels = explorer.about["blocks"][0]["levels"]
+    explorer.switches = {"stage0_block0": ["off"] * len(levels)}
+    assert explorer.shown["objects"]["before"]["runs"] == runs
+
+
+def test_an_exact_address_holds_every_pixel():
+    picture = np.random.default_rng(0).integers(0, 40, (64, 48, 3), dtype="uint8")
+    data = base64.b64decode(exact_address(picture).split(",")[1])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), picture)
+
+
 def test_what_cannot_run_in_a_page_is_refused(model):
     windows = fu.FocalNet((16, 16, 3), 4, embed_dim=8, depths=(1,), patch_size=2, mixer="window", window=4, num_heads=2)
-    open_sides = fu.FocalNet((None, None, 3), 4, embed_dim=8, depths=(1,))
-    probabilities = fu.FocalNet((16, 16, 3), 4, embed_dim=8, depths=(1,), classifier_activation="softmax")
-    for other in (windows, open_sides, probabilities):
+    for other in (windows, fu.FocalNet((None, None, 3), 4, embed_dim=8, depths=(1,))):
         assert not runs_in_page(other)
         with pytest.raises(ValueError, match="cannot run in a page"):
             network_bytes(other)
@@ -65,7 +126,13 @@ def test_the_script_holds_every_module_once_and_imports_nothing():
     assert in_order("network.js")[-1] == "network.js"
     assert "\nimport " not in text and "\nexport " not in text
     for path in PAGE.glob("*.js"):
-        assert "\nexport " in path.read_text("utf-8")
+        assert path.name == "worker.js" or "\nexport " in path.read_text("utf-8")
+
+
+def test_the_worker_stands_in_the_script_as_a_text():
+    line = next(line for line in script().split("\n") if line.startswith("const workerText = "))
+    assert json.loads(line.removeprefix("const workerText = ").removesuffix(";")) == script("worker.js")
+    assert "<" not in line and "onmessage = " in script("worker.js") and "document." not in script("worker.js")
 
 
 def test_modules_share_no_names_so_that_one_script_can_hold_them():

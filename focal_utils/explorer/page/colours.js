@@ -56,4 +56,4 @@ function colourOf({ kind, limit, hue, hues }, value) {
   return ramps[kind + hue][Math.round(Math.min(Math.max(share, 0), 1) * (SHADES - 1))];
 }
 
-export { colourOf, hueOf };
+export { between, channels, colourOf, hueOf };

@@ -1,46 +1,28 @@
 // Who answers: the network in this page, or a kernel, or, for networks that no page can run, what was recorded of them.
 //
 // An engine is
-//   { about: { blocks, classes }, pictures: [{ name, address }], size: [height, width] or null, can: { own, scale, look, restart },
-//     answer(number, switches) → { image, size, notes, before, after, blocks: [maps] },   probabilities of all classes
+//   { about: { blocks, classes, objects }, pictures: [{ name, address }], size: [height, width] or null,
+//     can: { own, scale, look, restart },
+//     answer(number, switches) → { image, size, notes, before, after, blocks: [maps] }   of results (outcome.js)
 //     pixel(block, row, column) → the vectors at a pixel of the last answer,
 //     add(pixels, name) → the number of a new picture,
 //     watch(tell) → calls tell when the pictures or the answer have changed by themselves }
 
 import { canvasOf, greyed, pixelsOf } from "./files.js";
-import { FocalNetwork } from "./network.js";
-import { settingsOf } from "./switches.js";
-import { untrained } from "./untrained.js";
+import { readHeader } from "./weightsfile.js";
 
-function probabilities(logits) {
-  const most = Math.max(...logits);
-  const powers = Array.from(logits, (logit) => Math.exp(logit - most));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
-}
+const SMALLEST_MAP = 2; // pixels a side of the coarsest map, in which there is something to see
 
-/** The L2 norm of each of `count` vectors in a row. */
-function norms(values, count) {
-  const channels = values.length / count;
-  const lengths = new Float32Array(count);
-  for (let i = 0; i < count; i++) {
-    let sum = 0;
-    for (let c = i * channels; c < (i + 1) * channels; c++) sum += values[c] * values[c];
-    lengths[i] = Math.sqrt(sum);
-  }
-  return lengths;
-}
+const THUMB = 96; // pixels a side
 
-/** What of a block's parts (network.js) is drawn as maps (maps.js). */
-function mapsOf({ height, width, channels, gates, contexts, modulator }) {
-  const pixels = height * width;
-  const levels = contexts.length;
-  const lengths = new Float32Array(pixels * levels);
-  contexts.forEach((context, level) => {
-    const own = norms(context, context.length / channels);
-    for (let pixel = 0; pixel < pixels; pixel++) lengths[pixel * levels + level] = own[own.length === 1 ? 0 : pixel];
-  });
-  return { height, width, levels, gates, norms: lengths, modulator: norms(modulator, pixels) };
+/** A canvas as an address, reduced. */
+function thumbnail(canvas) {
+  const scale = Math.min(1, THUMB / Math.max(canvas.width, canvas.height));
+  const small = document.createElement("canvas");
+  small.width = Math.max(1, Math.round(scale * canvas.width));
+  small.height = Math.max(1, Math.round(scale * canvas.height));
+  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+  return small.toDataURL();
 }
 
 async function loadedImage(address) {
@@ -50,75 +32,91 @@ async function loadedImage(address) {
   return image;
 }
 
-/** The network in this page. file: from `readNetwork`. pictures: [{ name, address, … }], read when they are shown. */
+/** Why a question was dropped: a newer one came while others were answered. */
+class Superseded extends Error {}
+
+/**
+ * The network in this page. buffer: the bytes of its file. helper: who computes with it (helper.js).
+ * pictures: [{ name, address, … }], read when they are shown.
+ */
 class PageEngine {
-  constructor(file, pictures) {
-    const { header } = file;
-    this.trained = new FocalNetwork(file);
-    this.fresh = null;
-    this.file = file;
-    this.network = this.trained;
-    this.about = { blocks: header.blocks, classes: header.classes };
-    this.size = header.architecture.input_shape.slice(0, 2);
+  constructor(buffer, helper, pictures) {
+    const { header } = readHeader(buffer);
+    this.helper = helper;
+    this.about = { blocks: header.blocks, classes: header.classes, objects: header.decoder?.objects ?? null };
+    const { input_shape: shape, patch_size: least } = header.architecture;
+    this.grey = shape[2] === 1;
+    this.size = shape[0] === null ? null : shape.slice(0, 2);
+    this.least = SMALLEST_MAP * least * 2 ** header.blocks[header.blocks.length - 1].stage;
     this.pictures = pictures.map((picture) => ({ ...picture }));
     this.can = { own: true, scale: true, look: true, restart: true };
-    this.seen = new Map();
+    this.trained = true;
+    this.newest = 0;
+    this.before = Promise.resolve();
+    this.known = new Set();
   }
 
   /** Take the trained weights, or fresh ones. */
   train(trained) {
-    this.fresh ??= trained ? null : new FocalNetwork(untrained(this.file));
-    this.network = trained ? this.trained : this.fresh;
-    this.seen.clear();
+    this.trained = trained;
+  }
+
+  /** Pixels as the network reads them, and a canvas of them. */
+  readable(pixels) {
+    const read = this.grey ? greyed(pixels) : pixels;
+    return { pixels: { ...read, channels: this.grey ? 1 : 3 }, canvas: canvasOf(read) };
   }
 
   async pixels(number) {
     const picture = this.pictures[number];
-    const grey = this.network.header.architecture.input_shape[2] === 1;
     if (!picture.pixels) {
-      const read = pixelsOf(await loadedImage(picture.address));
-      picture.pixels = { ...(grey ? greyed(read) : read), channels: grey ? 1 : 3 };
+      const image = await loadedImage(picture.address);
+      Object.assign(picture, this.readable(pixelsOf(image)));
     }
     return picture.pixels;
   }
 
-  async answer(number, switches) {
-    const pixels = await this.pixels(number);
-    if (!this.seen.has(number)) this.seen.set(number, probabilities(this.network.answer(pixels).logits));
-    const { logits, blocks } = this.network.answer(pixels, settingsOf(switches));
-    this.parts = blocks;
-    return {
-      image: canvasOf(pixels),
-      size: [pixels.height, pixels.width],
-      notes: this.pictures[number].notes ?? [],
-      before: this.seen.get(number),
-      after: probabilities(logits),
-      blocks: blocks.map(mapsOf),
-    };
+  /**
+   * The answer, once those asked for before are there. Of several that wait only the newest is computed, the others are
+   * given up as Superseded; one that is asked for with `stays` is not.
+   */
+  async answer(number, switches, { tell, stays = false } = {}) {
+    const { trained, before } = this;
+    if (!stays) this.newest += 1;
+    const turn = this.newest;
+    const mine = before.then(() => {
+      if (!stays && turn !== this.newest) throw new Superseded();
+      return this.compute(number, switches, trained, tell);
+    });
+    this.before = mine.catch(() => {});
+    return mine;
   }
 
-  async pixel(block, row, column) {
-    const { width, channels, query, contexts, gates, sum, modulator, product, output } = this.parts[block];
-    const pixel = row * width + column;
-    const at = (values) => Array.from(values.subarray(pixel * channels, (pixel + 1) * channels));
-    return {
-      query: at(query),
-      contexts: contexts.map((context) => (context.length === channels ? Array.from(context) : at(context))),
-      gates: Array.from(gates.subarray(pixel * contexts.length, (pixel + 1) * contexts.length)),
-      sum: at(sum),
-      modulator: at(modulator),
-      product: at(product),
-      output: at(output),
-    };
+  async compute(number, switches, trained, tell) {
+    const pixels = await this.pixels(number);
+    const sent = this.known.has(number) ? null : pixels;
+    const found = await this.helper.ask("answer", { number, pixels: sent, switches, trained }, tell);
+    this.known.add(number);
+    const { canvas, notes } = this.pictures[number];
+    return { image: canvas, size: [pixels.height, pixels.width], notes: notes ?? [], ...found };
+  }
+
+  pixel(block, row, column) {
+    return this.helper.ask("pixel", { block, row, column });
   }
 
   async add(pixels, name, notes) {
-    this.pictures.push({ name, notes, own: true, address: canvasOf(pixels).toDataURL(), pixels: null });
+    const read = this.readable(pixels);
+    this.pictures.push({ name, notes, own: true, address: thumbnail(read.canvas), ...read });
     return this.pictures.length - 1;
   }
 
   watch() {
     return () => {};
+  }
+
+  close() {
+    this.helper.close();
   }
 }
 
@@ -135,6 +133,20 @@ function unpackBlock(packed) {
   return { height, width, levels, gates: gates.values, norms: lengths, modulator: unpack(packed.modulator).values };
 }
 
+/** Objects (objects.js) from runs of pixels, in reading order: [label, how many, label, how many, …]. */
+function unpackObjects({ height, width, runs }) {
+  const labels = new Uint16Array(height * width);
+  const sizes = [0];
+  let at = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    const [label, count] = [runs[i], runs[i + 1]];
+    labels.fill(label, at, at + count);
+    if (label) sizes[label] = (sizes[label] ?? 0) + count;
+    at += count;
+  }
+  return { height, width, labels, sizes };
+}
+
 /** What Python sent of a picture (`shown` in widget.py) as an answer. */
 async function unpackShown(shown) {
   const image = await loadedImage(shown.image);
@@ -142,8 +154,8 @@ async function unpackShown(shown) {
     image,
     size: shown.size,
     notes: shown.notes,
-    before: shown.probabilities.before,
-    after: shown.probabilities.after,
+    before: shown.objects ? unpackObjects(shown.objects.before) : shown.probabilities.before,
+    after: shown.objects ? unpackObjects(shown.objects.after) : shown.probabilities.after,
     blocks: shown.maps.map(unpackBlock),
   };
 }
@@ -216,6 +228,8 @@ class KernelEngine {
     events.forEach((event) => this.model.on(event, tell));
     return () => events.forEach((event) => this.model.off(event, tell));
   }
+
+  close() {}
 }
 
 /** What was recorded of some pictures, and of one switch at a time. */
@@ -239,13 +253,15 @@ class RecordedEngine {
     const shown = await unpackShown(this.shown[number]);
     if (!off.length) return shown;
     const after = shown.before.map(() => 0);
-    for (const [label, share] of this.answers[number][off[0]]) after[label] = share;
+    for (const [label, share] of this.answers[number]?.[off[0]] ?? []) after[label] = share;
     return { ...shown, after };
   }
 
   watch() {
     return () => {};
   }
+
+  close() {}
 }
 
-export { KernelEngine, PageEngine, RecordedEngine };
+export { KernelEngine, PageEngine, RecordedEngine, Superseded };

@@ -7,10 +7,10 @@
 
 import { readState, wordsOf, writeAddress } from "./address.js";
 import { KernelEngine, PageEngine, RecordedEngine } from "./engines.js";
-import { element, segmented } from "./parts.js";
+import { helperFor } from "./helper.js";
+import { element, segmented, waitingSign } from "./parts.js";
 import { SharedStore, Store } from "./store.js";
 import { workbench } from "./workbench.js";
-import { readNetwork } from "./weightsfile.js";
 
 const REST = 300; // milliseconds without a change, after which the address follows
 
@@ -23,16 +23,10 @@ async function bytesOf(file) {
   return response.arrayBuffer();
 }
 
-/** Engines of networks by their number, each made when it is first asked for. */
-function enginesOf(networks) {
-  const made = new Map();
-  return async (number) => {
-    const { file, pictures, recorded } = networks[number];
-    if (!made.has(number)) {
-      made.set(number, recorded ? new RecordedEngine(recorded) : new PageEngine(readNetwork(await bytesOf(file)), pictures));
-    }
-    return made.get(number);
-  };
+async function engineFor({ file, pictures, recorded }) {
+  if (recorded) return new RecordedEngine(recorded);
+  const buffer = await bytesOf(file);
+  return new PageEngine(buffer, await helperFor(buffer), pictures);
 }
 
 /**
@@ -42,20 +36,23 @@ function enginesOf(networks) {
  * state: what to show at first. Returns a promise of { show(state), close() }.
  */
 async function mount(place, { networks, address = false, tour = true, state = {} }) {
-  const engineOf = enginesOf(networks);
+  const engines = new Map(); // by the network's number, each made when it is first asked for
   const outer = element("div", { className: "fx-outer" });
+  const sign = waitingSign(); // beside the still, until there is an answer
+  place.append(sign.root);
   let bench = null;
   let current = 0;
 
   async function open(number, first) {
-    const engine = await engineOf(number);
+    if (!engines.has(number)) engines.set(number, await engineFor(networks[number]));
+    const engine = engines.get(number);
     bench?.close();
     current = number;
     const { id, credit, model } = networks[number];
     const hash = address && wordsOf(location.hash).network === id ? readState(location.hash, engine.about.blocks, engine.pictures.length) : {};
     const farthest = engine.about.blocks[0].widths.length - 1;
     const store = new Store({ network: id, level: Math.max(farthest, 0), ...state, ...first, ...hash });
-    bench = workbench(engine, store, { tour, credit, python: model, tabs: networks.length > 1 ? tabs.root : null });
+    bench = workbench(engine, store, { tour, credit, python: model, tabs: networks.length > 1 ? tabs.root : null, tell: sign.wait });
     outer.replaceChildren(bench.root);
     tabs.choose(number);
     await bench.ready;
@@ -88,6 +85,7 @@ async function mount(place, { networks, address = false, tour = true, state = {}
     show: (changes) => bench.show(changes),
     close() {
       bench.close();
+      engines.forEach((engine) => engine.close());
       removeEventListener("hashchange", onhash);
     },
   };

@@ -3,7 +3,7 @@
 const MOST_BYTES = 50_000_000;
 const MOST_PIXELS = 100_000_000;
 const MOST_SIDE = 16_384; // of a canvas in today's browsers
-const WORKING_SIDE = 1024; // larger pictures are reduced to this side at once
+const WORKING_PIXELS = 1_048_576; // larger pictures are reduced to so many at once
 
 /** What a file is by its first bytes, whatever its name says: "png", "jpeg", …, or null. */
 function kindOf(bytes) {
@@ -46,11 +46,11 @@ function refuseSize(name, width, height) {
 }
 
 /**
- * A file as a canvas of at most 1024 pixels a side, and what was done to it.
+ * A file as a canvas of at most `most` pixels, and what was done to it.
  *
  * Throws an Error whose message says in words what is wrong: no picture, too large, damaged.
  */
-async function readPicture(file) {
+async function readPicture(file, most = WORKING_PIXELS) {
   const name = file.name || "The picture";
   if (file.size > MOST_BYTES) {
     const size = (file.size / 1e6).toFixed(0);
@@ -64,7 +64,7 @@ async function readPicture(file) {
   if (stated) refuseSize(name, ...stated);
   const bitmap = await decoded(file, name);
   refuseSize(name, bitmap.width, bitmap.height);
-  const scale = Math.min(1, WORKING_SIDE / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, Math.sqrt(most / (bitmap.width * bitmap.height)));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));

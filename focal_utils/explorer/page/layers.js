@@ -52,28 +52,33 @@ function layerNorm(values, { gamma, beta }) {
   return out;
 }
 
-/** The windows of a convolution as rows, zeros around: { rows: (height·width, size·size·channels), height, width }. */
-function windows(map, { size, stride, before, after }) {
-  const height = Math.floor((map.height + before + after - size) / stride) + 1;
-  const width = Math.floor((map.width + before + after - size) / stride) + 1;
+/** How many windows a convolution has down and across a map. before, after: zeros above and below, left and right of it. */
+function windowCounts(map, { size, stride, before: [top, left], after: [bottom, right] }) {
+  const height = Math.floor((map.height + top + bottom - size) / stride) + 1;
+  const width = Math.floor((map.width + left + right - size) / stride) + 1;
+  return { height, width };
+}
+
+/** The windows of a convolution in the rows from `start` to `end`: (rows·width, size·size·channels), zeros around. */
+function windows(map, { size, stride, before: [top, left] }, width, start, end) {
   const wide = size * size * map.channels;
-  const rows = new Float32Array(height * width * wide);
-  for (let y = 0; y < height; y++) {
+  const rows = new Float32Array((end - start) * width * wide);
+  for (let y = start; y < end; y++) {
     for (let x = 0; x < width; x++) {
-      const left = x * stride - before;
-      const from = Math.max(0, -left); // the columns of the window that lie on the map
-      const to = Math.min(size, map.width - left);
+      const column = x * stride - left;
+      const from = Math.max(0, -column); // the columns of the window that lie on the map
+      const to = Math.min(size, map.width - column);
       for (let i = 0; i < size; i++) {
-        const row = y * stride + i - before;
+        const row = y * stride + i - top;
         if (row < 0 || row >= map.height) continue;
-        const source = (row * map.width + left + from) * map.channels;
-        const target = (y * width + x) * wide + (i * size + from) * map.channels;
+        const source = (row * map.width + column + from) * map.channels;
+        const target = ((y - start) * width + x) * wide + (i * size + from) * map.channels;
         const count = (to - from) * map.channels;
         for (let at = 0; at < count; at++) rows[target + at] = map.values[source + at];
       }
     }
   }
-  return { rows, height, width };
+  return rows;
 }
 
 /** The mean over all pixels: (channels). */
@@ -113,4 +118,4 @@ function softmax(values, width) {
   return out;
 }
 
-export { gelu, layerNorm, meanOver, softmax, split, windows };
+export { gelu, layerNorm, meanOver, softmax, split, windowCounts, windows };

@@ -1,9 +1,12 @@
 // A FocalNet in the page: its forward pass on one picture, with gates that can be switched, frozen and scaled on the way.
 // It follows models/focalnet.py and layers/ step by step; the names are those of the Keras layers.
 
-import { gelu, layerNorm, meanOver, softmax, split, windows } from "./layers.js";
+import { pixelLogits } from "./decoder.js";
+import { gelu, layerNorm, meanOver, softmax, split, windowCounts, windows } from "./layers.js";
 import { products } from "./products.js";
 
+const DECODER = 0.5; // times the work of the blocks: about a decoder's
+const MOST_WINDOWS = 8192; // of a convolution, which are laid out at a time
 const OVERLAPPING = { 4: [7, 2], 2: [3, 1], 1: [3, 1] }; // stride: kernel size, padding
 
 /** How a level is set: its gate `times` a number, and, if `frozen`, its mean over the picture in every pixel's place. */
@@ -34,8 +37,8 @@ class FocalNetwork {
 
   prepare(path) {
     const { shape, values } = this.weights[`${path}/kernel`];
-    const bias = this.weights[`${path}/bias`].values;
     const outputs = shape[shape.length - 1];
+    const bias = this.weights[`${path}/bias`]?.values ?? new Float32Array(outputs);
     return this.products.matrix(values, bias, values.length / outputs, outputs);
   }
 
@@ -43,6 +46,20 @@ class FocalNetwork {
     const { shape, values } = this.weights[`${path}/kernel`];
     this.matrices[path] ??= this.products.depthwise(values, shape[0], shape[2]);
     return this.matrices[path](map);
+  }
+
+  /** A convolution of a map, some rows at a time: its windows all at once would take up more than the map. */
+  convolve(path, map, window) {
+    const { height, width } = windowCounts(map, window);
+    const channels = this.weights[`${path}/kernel`].shape[3];
+    const values = new Float32Array(height * width * channels);
+    const band = Math.ceil(MOST_WINDOWS / width);
+    for (let start = 0; start < height; start += band) {
+      const end = Math.min(start + band, height);
+      const rows = windows(map, window, width, start, end);
+      values.set(this.dense(path, rows, (end - start) * width), start * width * channels);
+    }
+    return { height, width, channels, values };
   }
 
   norm(path, values) {
@@ -70,13 +87,12 @@ class FocalNetwork {
   }
 
   /** PatchEmbed: a strided convolution, then LayerNorm. */
-  embed(path, map, stride) {
+  embed(path, wide, stride) {
     const { use_conv_embed: overlap, pad_to_stride: fill } = this.header.architecture;
     const [size, before] = overlap ? OVERLAPPING[stride] : [stride, 0];
     const after = fill ? size - 1 - before : before;
-    const { rows, height, width } = windows(map, { size, stride, before, after });
-    const values = this.norm(`${path}/norm`, this.dense(`${path}/proj`, rows, height * width));
-    return { height, width, channels: values.length / (height * width), values };
+    const map = this.convolve(`${path}/proj`, wide, { size, stride, before: [before, before], after: [after, after] });
+    return { ...map, values: this.norm(`${path}/norm`, map.values) };
   }
 
   /** Contexts from near to far, zˡ = GELU(DWConv(zˡ⁻¹)), then the global one, which has one pixel. */
@@ -185,10 +201,24 @@ class FocalNetwork {
   }
 
   /** The classifier on the last map: logits, or null where the network has none. */
-  logits(map) {
+  classified(map) {
     if (!this.header.architecture.include_top) return null;
     const normed = { ...map, values: this.norm("norm", map.values) };
     return this.dense("head", meanOver(normed), 1);
+  }
+
+  /** About which share of the work the first `count` blocks are. */
+  share(count) {
+    const work = this.header.blocks.map(({ stage, channels }) => channels ** 2 / 4 ** stage);
+    const all = work.reduce((sum, one) => sum + one, 0);
+    const done = work.slice(0, count).reduce((sum, one) => sum + one, 0);
+    return done / (this.header.decoder ? all * (1 + DECODER) : all);
+  }
+
+  /** The last map of each stage, finest first. */
+  stages(steps) {
+    const { blocks } = this.header;
+    return steps.filter((_, number) => blocks[number].stage !== blocks[number + 1]?.stage).map(({ map }) => map);
   }
 
   /**
@@ -196,11 +226,12 @@ class FocalNetwork {
    *
    * settings: { block's name: [{ times, frozen }, …] }; a block that is not named has all levels on. What lies before the
    * first block whose settings have changed since the last call, for the same picture, is not computed again, nor what
-   * that block gathers before its gates act.
+   * that block gathers before its gates act. tell(share) is called on the way, 0…1.
    *
-   * Returns { logits, blocks }: for each block what `modulation` gives.
+   * Returns { logits, blocks }: of the classes, or, with a decoder, a map of them (decoder.js); and for each block what
+   * `modulation` gives.
    */
-  answer(picture, settings = {}) {
+  answer(picture, settings = {}, tell = () => {}) {
     const asked = this.header.blocks.map(({ name, levels }) => settings[name] ?? levels.map(() => ON));
     const last = this.last?.picture === picture ? this.last : { picture, pixels: this.preprocess(picture), steps: [] };
     const changed = last.steps.findIndex((step, number) => !sameSettings(step.settings, asked[number]));
@@ -211,9 +242,11 @@ class FocalNetwork {
       const entered = number === changed ? known.entered : this.entrance(number, steps[number - 1]?.map, last.pixels);
       const gathered = number === changed ? known.gathered : null;
       steps.push({ settings: asked[number], entered, ...this.block(this.header.blocks[number].name, entered, asked[number], gathered) });
+      tell(this.share(number + 1));
     }
     const end = steps[steps.length - 1].map;
-    const answer = { logits: this.logits(end), blocks: steps.map(({ parts }) => parts) };
+    const logits = this.header.decoder ? pixelLogits(this, this.stages(steps), last.pixels) : this.classified(end);
+    const answer = { logits, blocks: steps.map(({ parts }) => parts) };
     this.last = { ...last, steps, answer };
     return answer;
   }

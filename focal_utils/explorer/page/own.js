@@ -4,13 +4,17 @@ import { centralFrame, pixelsOf, readPicture, resized } from "./files.js";
 import { button, element } from "./parts.js";
 
 const KEY_STEP = 0.02; // of the picture's shorter side
-const LARGEST = 1024; // pixels a side of a picture for a network that reads any size
+const MOST_READ = 1_500_000; // pixels of a picture for a network that reads any size
 
 /** The frame in reach of the picture. */
 function within(frame, picture) {
   const left = Math.min(Math.max(frame.left, 0), picture.width - frame.width);
   const top = Math.min(Math.max(frame.top, 0), picture.height - frame.height);
   return { ...frame, left, top };
+}
+
+function tooSmall(name, { width, height }, least) {
+  return `${name || "The picture"} has ${width}×${height} pixels: this network needs ${least} a side or more.`;
 }
 
 /** What was done to a picture, in words. */
@@ -24,10 +28,10 @@ function fitted(name, picture, frame, height, width) {
 /**
  * The reader's pictures: { root: buttons, dialogs: [...], listen(section) → what ends it }.
  *
- * size: [height, width] that the network reads, or null for any. use(pixels, name, notes): called with what it reads.
+ * size: [height, width] that the network reads, or null for any from `least` pixels a side on. use(pixels, name, notes): called with what it reads.
  * say(words, wrong): to tell the reader.
  */
-function ownPictures({ size, use, say }) {
+function ownPictures({ size, least = 1, use, say }) {
   const state = { name: "", picture: null, frame: null, notes: [] };
   const input = element("input", { type: "file", accept: "image/png,image/jpeg,image/gif,image/webp,image/bmp,image/avif", className: "fx-hidden", tabIndex: -1 });
   input.setAttribute("aria-label", "Your own picture");
@@ -44,7 +48,8 @@ function ownPictures({ size, use, say }) {
   async function take(file) {
     input.disabled = true;
     try {
-      const { canvas, notes } = await readPicture(file);
+      const { canvas, notes } = await readPicture(file, size ? undefined : MOST_READ);
+      if (!size && Math.min(canvas.width, canvas.height) < least) throw new Error(tooSmall(file.name, canvas, least));
       await begin(file.name || "your picture", canvas, notes);
     } catch (error) {
       say(error.message, true);
@@ -67,7 +72,7 @@ function ownPictures({ size, use, say }) {
 
   function wanted() {
     if (size) return size;
-    const scale = Math.min(1, LARGEST / Math.max(state.picture.height, state.picture.width));
+    const scale = Math.min(1, Math.sqrt(MOST_READ / (state.picture.height * state.picture.width)));
     return [Math.round(state.picture.height * scale), Math.round(state.picture.width * scale)];
   }
 

@@ -1,6 +1,7 @@
 // The small parts that the explorer is put together from. Text comes in by textContent alone: a name is never markup.
 
 const FOCUSABLE = ["SELECT", "INPUT", "BUTTON"];
+const PATIENCE = 250; // milliseconds of computing that nothing is said about
 let taken = 0;
 
 /** A DOM element: tag, properties (aria: {…}, dataset: {…}), children. JupyterLab's shortcuts leave its keys alone. */
@@ -59,6 +60,28 @@ function button(text, onclick, className = "fx-button") {
   return element("button", { type: "button", className, textContent: text, onclick });
 }
 
+/**
+ * A sign that says how much is done of what is being computed, where that takes its time: { root, wait }. It lies over
+ * the page, so that nothing moves. wait(share done, 0…1, or null where nothing is being computed).
+ */
+function waitingSign() {
+  const root = element("span", { className: "fx-waiting", role: "status", hidden: true });
+  let timer = null;
+
+  function wait(share) {
+    if (share === null) {
+      clearTimeout(timer);
+      timer = null;
+      root.hidden = true;
+      return;
+    }
+    timer ??= setTimeout(() => (root.hidden = false), PATIENCE);
+    root.textContent = share ? `computing … ${Math.round(100 * share)} %` : "computing …";
+  }
+
+  return { root, wait };
+}
+
 /** What comes after quiet: the function is called once, `wait` milliseconds after the last call. */
 function quietly(act, wait) {
   let timer = null;
@@ -68,4 +91,4 @@ function quietly(act, wait) {
   };
 }
 
-export { button, element, quietly, segmented, svg, unique };
+export { button, element, quietly, segmented, svg, unique, waitingSign };

@@ -11,8 +11,11 @@ function modeLiteral(mode) {
   return typeof mode === "number" ? String(mode) : literal(mode);
 }
 
-/** Lines of Python for a state. source: { model, picture } as Python expressions, if they are known. */
-function pythonLines({ source, picture, about, level, view, pixel, switches }) {
+/**
+ * Lines of Python for a state. source: { model, picture } as Python expressions, if they are known. objects: whether the
+ * network finds objects.
+ */
+function pythonLines({ source, picture, about, level, view, pixel, switches, objects }) {
   const name = about.name;
   const at = pixel ? `, ${pixel.row}, ${pixel.column}` : "";
   const lines = [
@@ -31,6 +34,7 @@ function pythonLines({ source, picture, about, level, view, pixel, switches }) {
     lines.push("lengths = [np.linalg.norm(context[0], axis=-1) * np.ones(block.gates.shape[1:3]) for context in block.contexts]");
     lines.push("winner = (np.abs(block.gates[0]) * np.stack(lengths, axis=-1)).argmax(axis=-1)");
   }
+  if (objects && !Object.keys(switches).length) lines.push("labels = fu.find_nuclei(model, picture)  # 0 outside, then 1, 2, …: labels.max() objects");
   lines.push("", `explorer = fu.GateExplorer(model, {${literal(picture)}: picture})`);
   if (Object.keys(switches).length) {
     const entries = Object.entries(switches).map(([block, modes]) => `    ${literal(block)}: [${modes.map(modeLiteral).join(", ")}],`);

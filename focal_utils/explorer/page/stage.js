@@ -1,10 +1,14 @@
 // The picture and, beside it, the map: both in the same place of the same frame, with the squares of what each level sees.
 
 import { colourOf, hueOf } from "./colours.js";
+import { borders, centres, changed } from "./objects.js";
+import { isObjects } from "./outcome.js";
 import { element, svg } from "./parts.js";
 import { mark } from "./words.js";
 
 const SHARP = 160; // pixels: smaller pictures are shown as squares, larger ones smoothly
+const LEGIBLE = 0.07; // of the picture's width: a smaller square has no room for its number
+const SIGN = 0.012; // of the picture's larger side: half a plus or cross
 const CORNERS = [["start", "start"], ["end", "start"], ["end", "end"], ["start", "end"], ["start", "start"]];
 
 /** One frame: something drawn, and the squares over it. */
@@ -12,9 +16,10 @@ function frame(label) {
   const canvas = element("canvas", { aria: { hidden: "true" } });
   const squares = svg("svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
   const marks = element("div", { className: "fx-marks", aria: { hidden: "true" } });
+  const objects = svg("svg", { class: "fx-objects", "aria-hidden": "true", preserveAspectRatio: "none" });
   const properties = { className: "fx-stack", tabIndex: 0, role: "application", aria: { label } };
-  const root = element("div", properties, canvas, squares, marks);
-  return { root, canvas, squares, marks };
+  const root = element("div", properties, canvas, objects, squares, marks);
+  return { root, canvas, objects, squares, marks };
 }
 
 /** Draw an image on a frame's canvas, pixel for pixel. */
@@ -24,6 +29,27 @@ function drawImage({ root, canvas }, image, [height, width]) {
   canvas.getContext("2d").drawImage(image, 0, 0, width, height);
   root.style.setProperty("--fx-ratio", `${width} / ${height}`);
   canvas.classList.toggle("fx-sharp", Math.max(width, height) <= SHARP);
+}
+
+/**
+ * Outline what a network finds (objects.js) over the picture: what is found, with a plus what is found anew, and with a
+ * cross what no longer is. Of classes there is nothing to outline.
+ */
+function drawObjects({ objects }, before, after, [height, width]) {
+  objects.replaceChildren();
+  if (!isObjects(after)) return;
+  objects.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const { lost, found } = changed(before, after);
+  const line = (name, d) => svg("path", { class: name, d, "vector-effect": "non-scaling-stroke" });
+  const outline = borders(after);
+  objects.append(line("fx-object-casing", outline), line("fx-object", outline));
+  if (lost.size) objects.append(line("fx-object-lost", borders(before, (label) => lost.has(label))));
+  const arm = SIGN * Math.max(height, width);
+  const cross = ([x, y]) => `M${x - arm} ${y - arm}l${2 * arm} ${2 * arm}M${x + arm} ${y - arm}l${-2 * arm} ${2 * arm}`;
+  const plus = ([x, y]) => `M${x - arm} ${y}h${2 * arm}M${x} ${y - arm}v${2 * arm}`;
+  const signs = (of, numbers, sign) => centres(of).filter((_, number) => numbers.has(number)).map(sign).join("");
+  objects.append(line("fx-object-casing", signs(before, lost, cross)), line("fx-object-lost", signs(before, lost, cross)));
+  objects.append(line("fx-object-casing", signs(after, found, plus)), line("fx-object-found", signs(after, found, plus)));
 }
 
 /** A plane's colours on a canvas, pixel for pixel. */
@@ -102,6 +128,7 @@ function drawSquares(one, about, pixel, [height, width], chosen) {
       placeRect(node, square);
       node.classList.toggle("fx-chosen", level === chosen);
     }
+    text.hidden = level !== chosen && square.right - square.left < LEGIBLE * width;
     text.style.left = `${(100 * (across === "start" ? square.left : square.right)) / width}%`;
     text.style.top = `${(100 * (down === "start" ? square.top : square.bottom)) / height}%`;
   });
@@ -155,4 +182,4 @@ function listen({ root }, size, { move, pin, key }) {
   root.onkeydown = key;
 }
 
-export { centreOf, drawImage, drawPlane, drawSquares, frame, listen, pixelAfter, pixelUnder, rasterise, squareOf };
+export { centreOf, drawImage, drawObjects, drawPlane, drawSquares, frame, listen, pixelAfter, pixelUnder, rasterise, squareOf };

@@ -1,10 +1,11 @@
 // The network from left to right: the picture, a small map for each block, the answer. A click chooses a block.
 
 import { plane } from "./maps.js";
+import { isSilent, saying } from "./outcome.js";
 import { element } from "./parts.js";
 import { rasterise } from "./stage.js";
 import { modesOf } from "./switches.js";
-import { blockTitle, percent } from "./words.js";
+import { blockTitle } from "./words.js";
 
 const FIRST_SIDE = 46; // CSS pixels a side of the first block's map; the others are smaller as their maps are
 const SHRINK = 0.4; // the power of it: half as many map pixels a side are drawn 0.76 as large
@@ -21,7 +22,7 @@ function firstChanged(blocks, one, other) {
   return differs < 0 ? blocks.length : differs;
 }
 
-/** { root, show({ maps, block, view, level name, switches }), tell(answer, classes), flow(from) } for a network's blocks. */
+/** { root, show({ maps, block, view, level name, switches }), tell(answer, about), flow(from) } for a network's blocks. */
 function strip(blocks, choose) {
   const items = blocks.map((about, number) => {
     const canvas = element("canvas", { className: "fx-sharp", aria: { hidden: "true" } });
@@ -62,16 +63,16 @@ function strip(blocks, choose) {
   }
 
   /** Show what goes in, and what comes out. */
-  function tell({ image, size: [height, width], after }, classes) {
+  function tell({ image, size: [height, width], after }, about) {
     picture.width = Math.min(width, 2 * FIRST_SIDE);
     picture.height = Math.max(1, Math.round((height * picture.width) / width));
     picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
-    last.hidden = !after.length;
-    if (!after.length) return;
-    const now = after.indexOf(Math.max(...after));
-    word.textContent = classes[now];
-    word.title = classes[now];
-    share.textContent = percent(after[now]);
+    last.hidden = isSilent(after);
+    if (last.hidden) return;
+    const said = saying(after, about);
+    word.textContent = said.word;
+    word.title = said.word;
+    share.textContent = said.number.split(" of ")[0];
   }
 
   /** Let it be seen that what block `from` gives runs through all that come after it (explorer.css says how). */

@@ -1,31 +1,58 @@
 // How a number is made: at one pixel g₁z¹ + g₂z² + … → h → m → q ⊙ m → proj, with the real numbers as small vectors.
 
-import { hueOf } from "./colours.js";
+import { between, channels, hueOf } from "./colours.js";
 import { largest } from "./maps.js";
 import { button, element } from "./parts.js";
 import { MINUS, signed, symbols } from "./words.js";
 
 const PACE = 1100; // milliseconds for each step of the animation
 const PLAIN = "#8a8a90"; // of vectors that belong to no level
+const TONES = 24; // of a cell to each side of 0
+const NOUGHT = [119, 119, 123]; // the colours of a cell: at 0, and the darkest; the lightest is a tint of the hue
+const DARKEST = [8, 8, 10];
+const HUE = 0.35; // of the hue in its tint
 const COLUMNS = 8; // cells of a vector in a row
 
-/** A vector as a small grid of cells, light where positive and dark where negative: { root, show(values, limit, channel) }. */
+/** The colours of a cell from -1 over 0 to 1 times the largest value, `TONES` to each side: a list. */
+function tones(hue) {
+  const light = between([255, 255, 255], channels(hue), HUE);
+  return Array.from({ length: 2 * TONES + 1 }, (_, i) => {
+    const share = (i - TONES) / TONES;
+    return `rgb(${between(NOUGHT, share < 0 ? DARKEST : light, Math.abs(share)).join(" ")})`;
+  });
+}
+
+/**
+ * A vector as a small grid of cells, light where positive and dark where negative: { root, show(values, limit, channel) }.
+ * The mouse passes over many pixels in a second: only cells that change are touched.
+ */
 function vector(hue, onchannel) {
-  const cells = element("div", { className: "fx-cells", aria: { hidden: "true" }, style: { "--fx-hue": hue } });
+  const cells = element("div", { className: "fx-cells", aria: { hidden: "true" } });
+  const colours = tones(hue);
+  const state = { values: [], drawn: [], columns: 0 };
+  cells.onpointerover = ({ target }) => {
+    const { channel } = target.dataset;
+    if (channel !== undefined) target.title = `channel ${Number(channel) + 1}: ${signed(state.values[channel], 3)}`;
+  };
   cells.onclick = ({ target }) => target.dataset.channel !== undefined && onchannel(Number(target.dataset.channel));
 
   function show(values, limit, channel) {
     const columns = Math.max(COLUMNS, Math.ceil(Math.sqrt(2 * values.length)));
-    cells.style.setProperty("--fx-columns", columns);
+    if (columns !== state.columns) cells.style.setProperty("--fx-columns", columns);
+    state.columns = columns;
+    state.values = values;
     while (cells.children.length > values.length) cells.lastChild.remove();
     while (cells.children.length < values.length) cells.append(element("i", { dataset: { channel: cells.children.length } }));
     values.forEach((value, i) => {
-      const cell = cells.children[i];
-      const share = Math.min(Math.abs(value) / (limit || 1), 1);
-      cell.style.setProperty("--fx-share", `${Math.round(100 * share)}%`);
-      cell.className = `${value < 0 ? "fx-below" : ""} ${i === channel ? "fx-here" : ""}`;
-      cell.title = `channel ${i + 1}: ${signed(value, 3)}`;
+      const share = Math.min(Math.max(value / (limit || 1), -1), 1);
+      const colour = colours[Math.round(TONES * share) + TONES];
+      if (state.drawn[i] === colour) return;
+      cells.children[i].style.background = colour;
+      state.drawn[i] = colour;
     });
+    state.drawn.length = values.length;
+    cells.querySelector(".fx-here")?.classList.remove("fx-here");
+    cells.children[channel]?.classList.add("fx-here");
   }
 
   return { root: cells, show };

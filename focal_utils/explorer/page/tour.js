@@ -1,21 +1,20 @@
 // The tour: eight steps that set the explorer and say what is to be seen. A step is a part of the state, so it is a link.
 
+import { comparedCount, distance, isObjects, isOther, saying } from "./outcome.js";
 import { button, element } from "./parts.js";
 import { switched } from "./switches.js";
-import { blockTitle, percent } from "./words.js";
-
-const best = (shares) => shares.indexOf(Math.max(...shares));
+import { blockTitle } from "./words.js";
 
 /** The switch of one level that changes the answer to a picture, the first there is; else the one that moves it most. */
 async function tellingSwitch(engine, picture) {
   if (engine.can.restart) engine.train(true);
-  const { before } = await engine.answer(picture, {});
+  const { before } = await engine.answer(picture, {}, { stays: true });
   let found = { moved: -1 };
   for (const [number, block] of engine.about.blocks.entries()) {
     for (const level of block.levels.keys()) {
       const switches = switched({}, [block], block.levels[level], "off");
-      const { after } = await engine.answer(picture, switches);
-      const moved = before[best(before)] - after[best(before)] + (best(after) === best(before) ? 0 : 1);
+      const { after } = await engine.answer(picture, switches, { stays: true });
+      const moved = distance(before, after);
       if (moved > found.moved) found = { moved, block: number, level, switches, before, after };
       if (moved >= 1) return found;
     }
@@ -23,7 +22,18 @@ async function tellingSwitch(engine, picture) {
   return found;
 }
 
+/** What a reader can guess of what comes out, and which of it is right. */
+function guesses({ before, after }, about) {
+  if (!isObjects(before)) {
+    return { words: [`still ${saying(before, about).word}`, "something else"], right: isOther(before, after) ? 1 : 0 };
+  }
+  const kinds = ["fewer", "as many", "more"];
+  return { words: kinds, right: kinds.findIndex((kind) => comparedCount(before, after).endsWith(kind)) };
+}
+
 const CALM = { switches: {}, trained: true, view: "gate", everywhere: false };
+
+const reads = (result) => (isObjects(result) ? "finds" : "reads");
 
 /** What each step says and sets; `seen` is what `tellingSwitch` found for the picture. */
 const STEPS = [
@@ -53,18 +63,18 @@ const STEPS = [
   },
   {
     title: "Predict",
-    text: ({ about, seen, name }) => `We are about to shut one gate of all: ${about.blocks[seen.block].levels[seen.level]} of the ${blockTitle(seen.block)}. Now it reads ${name(seen.before)}. And then?`,
+    text: ({ about, seen }) => `We are about to shut one gate of all: ${about.blocks[seen.block].levels[seen.level]} of the ${blockTitle(seen.block)}. Now it ${reads(seen.before)} ${saying(seen.before, about).word}. And then?`,
     set: ({ seen }) => ({ ...CALM, block: seen.block, level: seen.level }),
-    choices: ({ name, seen }) => [`still ${name(seen.before)}`, "something else"],
+    choices: ({ about, seen }) => guesses(seen, about).words,
     lit: ".fx-answer",
   },
   {
     title: "Switch it off",
-    text: ({ seen, name, guess }) => {
-      const now = best(seen.after) === best(seen.before) ? `Still ${name(seen.after)}` : `Now it reads ${name(seen.after)}`;
-      const right = (best(seen.after) === best(seen.before)) === (guess === 0);
-      const verdict = guess === null ? "" : right ? " You were right." : " You guessed otherwise.";
-      return `${now}, ${percent(seen.after[best(seen.after)])}.${verdict} Move the slider of that level: from −2 to 2 times its gate, where does the answer turn?`;
+    text: ({ about, seen, guess }) => {
+      const { word, number } = saying(seen.after, about);
+      const now = isOther(seen.before, seen.after) ? `Now it ${reads(seen.after)} ${word}` : `Still ${word}`;
+      const told = guess === guesses(seen, about).right ? " You were right." : " You guessed otherwise.";
+      return `${now}, ${number}.${guess === null ? "" : told} Move the slider of that level: from −2 to 2 times its gate, where does the answer turn?`;
     },
     set: ({ seen }) => ({ ...CALM, switches: seen.switches, block: seen.block, level: seen.level }),
     lit: ".fx-levels",
@@ -104,10 +114,9 @@ function tourPart(engine, store) {
     if (!found.has(picture)) {
       found.set(picture, await tellingSwitch(engine, picture));
       if (engine.can.restart) engine.train(store.get("trained"));
-      await engine.answer(store.get("picture"), store.get("switches")); // the engine stands where the reader left it
+      await engine.answer(store.get("picture"), store.get("switches"), { stays: true }); // the engine stands where the reader left it
     }
-    const name = (shares) => engine.about.classes[best(shares)];
-    return { about: engine.about, seen: found.get(picture), name, guess };
+    return { about: engine.about, seen: found.get(picture), guess };
   }
 
   /** Go to a step, and set the explorer as it wants. */

@@ -26,7 +26,10 @@ function fresh(path, shape, old, draw) {
   if (!path.endsWith("/kernel")) return old.map(() => 0);
   if (path.includes("/level_")) return old.map(() => (2 * draw() - 1) / shape[0]); // uniform in ±1/size
   if (shape.length === 2) return old.map(() => SIGMA * normal(draw));
-  const limit = 1 / Math.sqrt(shape[0] * shape[1] * shape[2]); // a patch embedding: uniform, as PyTorch starts
+  const [size, , inputs, outputs] = shape;
+  const area = size * size;
+  // Of a patch embedding, uniform as PyTorch starts; of a decoder's convolution, as Keras does (Glorot & Bengio 2010).
+  const limit = path.endsWith("/proj/kernel") ? 1 / Math.sqrt(area * inputs) : Math.sqrt(6 / (area * (inputs + outputs)));
   return old.map(() => limit * (2 * draw() - 1));
 }
 

@@ -21,20 +21,25 @@ function scaled(whole, shape, axis, scale) {
   return values;
 }
 
+/** The header of a file's bytes (ArrayBuffer), and where the weights begin: { header, start }. */
+function readHeader(buffer) {
+  const letters = String.fromCharCode(...new Uint8Array(buffer, 0, MAGIC.length));
+  if (letters !== MAGIC) throw new Error("This file holds no network of the explorer.");
+  const length = new DataView(buffer).getUint32(MAGIC.length, true);
+  const start = MAGIC.length + 4;
+  return { header: JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, start, length))), start: start + length };
+}
+
 /**
  * `{ header, weights }` of a file's bytes (ArrayBuffer): weights maps a path ("stem/proj/kernel") to
  * `{ shape, values: Float32Array }`.
  */
 function readNetwork(buffer) {
-  const letters = String.fromCharCode(...new Uint8Array(buffer, 0, MAGIC.length));
-  if (letters !== MAGIC) throw new Error("This file holds no network of the explorer.");
-  const length = new DataView(buffer).getUint32(MAGIC.length, true);
-  const start = MAGIC.length + 4;
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, start, length)));
+  const { header, start } = readHeader(buffer);
   const weights = {};
   for (const { path, shape, dtype, at, axis, scale } of header.weights) {
     const count = shape.reduce((product, side) => product * side, 1);
-    const place = start + length + at;
+    const place = start + at;
     let values = null;
     if (dtype === "float32") values = new Float32Array(buffer.slice(place, place + 4 * count));
     if (dtype === "float16") values = halves(new Uint16Array(buffer.slice(place, place + 2 * count)));
@@ -44,4 +49,4 @@ function readNetwork(buffer) {
   return { header, weights };
 }
 
-export { readNetwork };
+export { readHeader, readNetwork };

@@ -1,12 +1,13 @@
 // The explorer for one network: its parts, and how they hang together.
 
 import { answerPart } from "./answer.js";
+import { Superseded } from "./engines.js";
 import { levelRow } from "./levels.js";
 import { largest, pixelOf, plane, sharesAt, tellingPixel } from "./maps.js";
 import { ownPictures } from "./own.js";
 import { button, element, quietly, segmented } from "./parts.js";
 import { pythonLines, pythonPart } from "./python.js";
-import { centreOf, drawImage, drawPlane, drawSquares, frame, listen, pixelAfter, pixelUnder } from "./stage.js";
+import { centreOf, drawImage, drawObjects, drawPlane, drawSquares, frame, listen, pixelAfter, pixelUnder } from "./stage.js";
 import { firstChanged, strip } from "./strip.js";
 import { sumsPart } from "./sums.js";
 import { countSwitched, modesOf, switched } from "./switches.js";
@@ -33,13 +34,13 @@ function figure(name, title, ...content) {
  * Build the explorer of an engine (engines.js) on a store (store.js).
  *
  * tour: whether it is offered. credit: whose pictures they are. python: the model as a Python expression, if it is known.
- * tabs: what chooses between networks, if there are several.
+ * tabs: what chooses between networks, if there are several. tell(share): of the work on an answer, how much is done.
  *
  * Returns { root, ready: a promise of the first answer, show(changes), say(words, wrong), close(), store, engine }.
  */
-function workbench(engine, store, { tour, credit, python, tabs }) {
-  const { blocks, classes } = engine.about;
-  const state = { answer: null, numbers: null, lit: null, ticket: 0, good: null };
+function workbench(engine, store, { tour, credit, python, tabs, tell }) {
+  const { blocks } = engine.about;
+  const state = { answer: null, numbers: null, lit: null, ticket: 0, looks: 0, good: null };
   const about = () => blocks[store.get("block")];
   const maps = () => state.answer.blocks[store.get("block")];
   const level = () => Math.min(store.get("level"), about().levels.length - 1);
@@ -73,7 +74,7 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
   const spoken = element("div", { className: "fx-hidden", role: "status" });
   const code = pythonPart();
   const training = segmented("The weights are", [[true, "trained"], [false, "untrained"]], (trained) => store.set({ trained }));
-  const own = engine.can.own ? ownPictures({ size: engine.size, use: addPicture, say }) : null;
+  const own = engine.can.own ? ownPictures({ size: engine.size, least: engine.least, use: addPicture, say }) : null;
   const showPython = button("Show me the Python", () => {
     code.root.hidden = !code.root.hidden;
     if (!code.root.hidden) showCode();
@@ -203,7 +204,12 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
     const wanted = { picture: store.get("picture"), switches: store.get("switches"), trained: store.get("trained") };
     try {
       if (engine.can.restart) engine.train(wanted.trained);
-      const answer = await engine.answer(wanted.picture, wanted.switches);
+      says.wait(0);
+      const told = (share) => {
+        says.wait(share);
+        tell?.(share);
+      };
+      const answer = await engine.answer(wanted.picture, wanted.switches, { tell: told });
       if (ticket !== state.ticket) return;
       state.answer = answer;
       state.limits = answer.blocks.map(({ gates }) => largest(gates) || 1);
@@ -213,7 +219,8 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
       const same = before && before.picture === wanted.picture && before.trained === wanted.trained;
       blocksPart.flow(same ? firstChanged(blocks, before.switches, wanted.switches) : 0);
     } catch (error) {
-      if (ticket !== state.ticket) return;
+      if (ticket !== state.ticket || error instanceof Superseded) return;
+      says.wait(null);
       if (state.good) store.set(state.good);
       say(error.message, true);
     }
@@ -224,9 +231,11 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
     const pixel = store.get("pixel");
     const { height, width } = maps();
     if (!pixel || pixel.row >= height || pixel.column >= width) store.state.pixel = tellingPixel(maps());
+    says.wait(null);
     drawImage(left, answer.image, answer.size);
-    says.show(answer, classes, countSwitched(store.get("switches")));
-    blocksPart.tell(answer, classes);
+    drawObjects(left, answer.before, answer.after, answer.size);
+    says.show(answer, engine.about, countSwitched(store.get("switches")));
+    blocksPart.tell(answer, engine.about);
     pictures.fill();
     const picture = engine.pictures[store.get("picture")];
     pictureTitle.textContent = picture.name;
@@ -306,7 +315,7 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
 
   function showCode() {
     const { name, python: source } = engine.pictures[store.get("picture")];
-    const shown = { about: about(), level: level(), view: store.get("view"), pixel: store.get("pixel"), switches: store.get("switches") };
+    const shown = { about: about(), level: level(), view: store.get("view"), pixel: store.get("pixel"), switches: store.get("switches"), objects: Boolean(engine.about.objects) };
     code.show(pythonLines({ source: { model: python, picture: source }, picture: name, ...shown }));
   }
 
@@ -323,8 +332,10 @@ function workbench(engine, store, { tour, credit, python, tabs }) {
   async function lookNow(where) {
     if (!engine.can.look) return;
     const { row, column } = store.get("pixel");
+    state.looks += 1;
+    const { looks, ticket } = state;
     const numbers = await engine.pixel(store.get("block"), row, column);
-    if (numbers) sums.show(about(), numbers, where);
+    if (numbers && looks === state.looks && ticket === state.ticket) sums.show(about(), numbers, where);
   }
   /** The vectors at the pixel: at once where the page computes, after a short rest where a kernel is asked. */
   function lookAt(where) {
