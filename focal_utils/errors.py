@@ -78,9 +78,24 @@ def check_map(layer, shape, channels=None):
     if len(shape) != 4:
         raise ValueError(
             f"{layer} takes a 4-D map (batch, height, width, channels), but got rank {len(shape)}, shape {shape}. "
-            "For tokens (batch, length, channels), reshape to (batch, height, width, channels) first."
+            "For tokens of a map (batch, length, channels), reshape to (batch, height, width, channels) first; for "
+            'sequences, focal modulation takes sequence="whole" or "causal".'
         )
     if channels is not None and shape[-1] != channels:
+        raise ValueError(
+            f"{layer} was made for {channels} channels, but the last axis of {shape} has {shape[-1]}. "
+            f"Channels come last; project to {channels} channels first, or build the layer with dim={shape[-1]}."
+        )
+
+
+def check_sequence(layer, shape, channels):
+    """Raise ValueError unless `shape` is (B, T, C), with C = `channels`."""
+    if len(shape) != 3:
+        raise ValueError(
+            f"{layer} was made for sequences (batch, steps, channels), but got rank {len(shape)}, shape {shape}. For "
+            "maps (batch, height, width, channels) leave sequence=None."
+        )
+    if shape[-1] != channels:
         raise ValueError(
             f"{layer} was made for {channels} channels, but the last axis of {shape} has {shape[-1]}. "
             f"Channels come last; project to {channels} channels first, or build the layer with dim={shape[-1]}."

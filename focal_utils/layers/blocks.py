@@ -19,7 +19,7 @@ from focal_utils.layers.basics import (
     layer_norm,
     serializable,
 )
-from focal_utils.layers.focal import FocalModulation
+from focal_utils.layers.focal import FocalModulation, check_input
 from focal_utils.layers.relatives import (
     DepthwiseConvolution,
     GatedConvolution,
@@ -186,11 +186,11 @@ class FocalBlock(Configured, keras.layers.Layer):
             (nothing); see `focal_utils.layers.relatives`.
         recompute: whether training keeps x only, and the gradient computes the maps inside the branches a second time:
             less memory, more time, the same numbers; see `recomputed`.
-        modulation: further arguments of the mixer; of `FocalModulation`: focal_level, focal_window, gating, …
+        modulation: further arguments of the mixer; of `FocalModulation`: focal_level, focal_window, gating, sequence, …
 
     Raises:
-        ValueError: an unknown option, a size out of range, `recompute` with dropout, or an input that is not
-            (B, H, W, dim).
+        ValueError: an unknown option, a size out of range, `recompute` with dropout, or an input that is neither
+            (B, H, W, dim) nor, with `sequence`, (B, T, dim).
 
     Example:
         >>> block = fu.FocalBlock(64, focal_level=3, layer_scale=1e-4)
@@ -243,8 +243,7 @@ class FocalBlock(Configured, keras.layers.Layer):
         }
 
     def build(self, input_shape):
-        check_map("FocalBlock", input_shape, self.config["dim"])
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: self.config["dim"]})
+        self.input_spec = check_input("FocalBlock", input_shape, self.config["dim"], self.config.get("sequence"))
         for layer in (self.norm1, self.modulation, self.scale1, self.norm2, self.mlp, self.scale2, self.drop_path):
             layer.build(input_shape)
 

@@ -1,7 +1,10 @@
 """Focal modulation and its three steps: contextualize, aggregate, modulate.
 
 Everything here is channels last, (B, H, W, C) in and (B, H, W, C) out, and follows Yang et al. 2022, *Focal
-Modulation Networks* (arXiv 2203.11926), section 3. `blocks.py` stacks these layers into a network.
+Modulation Networks* (arXiv 2203.11926), section 3. `blocks.py` stacks these layers into a network. Only step 1 knows
+that pixels lie in two dimensions: with `sequence` its convolutions and its mean go over the steps of (B, T, C), and the
+rest is the same. Speech is coded by focal modulation of sequences in FocalCodec (Della Libera et al. 2025, arXiv
+2502.04465).
 """
 
 from typing import NamedTuple
@@ -9,7 +12,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from focal_utils.errors import check_choice, check_flag, check_map, check_number, check_whole
+from focal_utils.errors import check_choice, check_flag, check_map, check_number, check_sequence, check_whole
 from focal_utils.layers.basics import (
     MAX_DIM,
     MAX_KERNEL,
@@ -24,6 +27,8 @@ from focal_utils.layers.basics import (
 CONTEXTS = ("hierarchical", "parallel", "top")
 
 GATINGS = ("linear", "softmax", "none")
+
+SEQUENCES = (None, "whole", "causal")
 
 MODULATIONS = {"multiply": ops.multiply, "add": ops.add}
 
@@ -68,11 +73,47 @@ def aggregate(contexts, gates):
     return sum(gates[..., level : level + 1] * context for level, context in enumerate(contexts))
 
 
+def check_input(layer, shape, dim, sequence):
+    """The `keras.InputSpec` of what a layer takes: maps (B, H, W, dim), or sequences (B, T, dim).
+
+    Raises:
+        ValueError: `shape` is something else.
+    """
+    if sequence is None:
+        check_map(layer, shape, dim)
+    else:
+        check_sequence(layer, shape, dim)
+    return keras.InputSpec(ndim=len(shape), axes={-1: dim})
+
+
+@serializable
+class PastConv(keras.layers.DepthwiseConv1D):
+    """A depthwise convolution (B, T, C) → (B, T, C) of each step and the k − 1 steps before it, zeros before the first.
+
+    Keras has causal padding for Conv1D, and none for DepthwiseConv1D.
+    """
+
+    def call(self, inputs):
+        before = self.kernel_size[0] - 1
+        return super().call(ops.pad(inputs, ((0, 0), (before, 0), (0, 0))))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def running_mean(x):
+    """The mean of each step of (B, T, C) and all steps before it; in float32 at least, which many steps need."""
+    total = ops.cumsum(ops.cast(x, keras.backend.result_type(x.dtype, "float32")), axis=1)
+    count = ops.cast(ops.arange(1, ops.shape(x)[1] + 1), total.dtype)
+    return ops.cast(total / count[:, None], x.dtype)
+
+
 @serializable
 class HierarchicalContext(Configured, keras.layers.Layer):
     """Step 1, contexts from near to far: zˡ = GELU(DWConv(zˡ⁻¹)), then the global average (Yang et al. 2022, eq. 4).
 
-    Maps z of shape (B, H, W, C) to a list: L maps (B, H, W, C), then the global context (B, 1, 1, C).
+    Maps z of shape (B, H, W, C) to a list: L maps (B, H, W, C), then the global context (B, 1, 1, C). Of sequences
+    (B, T, C) it gives L sequences (B, T, C), then (B, 1, C), or, causal, the mean up to each step, (B, T, C).
 
     Args:
         dim: channels C.
@@ -82,10 +123,12 @@ class HierarchicalContext(Configured, keras.layers.Layer):
         context: "hierarchical", where level ℓ reads level ℓ−1 (the paper), "parallel", where every level reads z, or
             "top", hierarchical, of which only level L is given, without those below and without the global one.
         global_context: whether the global average is appended.
+        sequence: None for maps; "whole" for sequences (B, T, dim), of which each step sees both sides; "causal" for
+            sequences of which no step sees a later one.
 
     Raises:
-        ValueError: an unknown `context`, a size that is not a positive whole number, no context at all, or an input
-            that is not (B, H, W, dim).
+        ValueError: an unknown `context` or `sequence`, a size that is not a positive whole number, no context at all,
+            or an input that is neither (B, H, W, dim) nor, with `sequence`, (B, T, dim).
 
     Example:
         >>> contexts = fu.HierarchicalContext(8, focal_level=2)(keras.ops.ones((1, 16, 16, 8)))
@@ -94,7 +137,15 @@ class HierarchicalContext(Configured, keras.layers.Layer):
     """
 
     def __init__(
-        self, dim, focal_level=2, focal_window=3, focal_factor=2, context="hierarchical", global_context=True, **kwargs
+        self,
+        dim,
+        focal_level=2,
+        focal_window=3,
+        focal_factor=2,
+        context="hierarchical",
+        global_context=True,
+        sequence=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.config = {
@@ -104,11 +155,13 @@ class HierarchicalContext(Configured, keras.layers.Layer):
             "focal_factor": check_whole("focal_factor", focal_factor, 0, MAX_KERNEL),
             "context": check_choice("context", context, CONTEXTS),
             "global_context": check_flag("global_context", global_context),
+            "sequence": check_choice("sequence", sequence, SEQUENCES),
         }
         self.dim = self.config["dim"]
         self.focal_level = self.config["focal_level"]
         self.context = self.config["context"]
         self.global_context = self.config["global_context"]
+        self.sequence = self.config["sequence"]
         if self.focal_level == 0 and (context == "top" or not global_context):
             switch = 'context="top"' if context == "top" else "global_context=False"
             raise ValueError(f"focal_level=0 with {switch} leaves no context to modulate with.")
@@ -120,10 +173,11 @@ class HierarchicalContext(Configured, keras.layers.Layer):
                 1,
                 MAX_KERNEL,
             )
+        convolution = {None: keras.layers.DepthwiseConv2D, "whole": keras.layers.DepthwiseConv1D, "causal": PastConv}
         self.convs = [
-            keras.layers.DepthwiseConv2D(
+            convolution[self.sequence](
                 size,
-                padding="same",
+                padding="valid" if self.sequence == "causal" else "same",
                 use_bias=False,
                 depthwise_initializer=keras.initializers.RandomUniform(-1 / size, 1 / size),
                 name=f"level_{level}",
@@ -155,21 +209,30 @@ class HierarchicalContext(Configured, keras.layers.Layer):
         return self.level_widths[-1] if self.focal_level else 1
 
     def build(self, input_shape):
-        check_map("HierarchicalContext", input_shape, self.dim)
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: self.dim})
+        self.input_spec = check_input("HierarchicalContext", input_shape, self.dim, self.sequence)
         for conv in self.convs:
             conv.build(input_shape)
 
     def call(self, z):
         if self.context == "top":
             return contextualize(z, self.convs, global_context=False)[-1:]
-        return contextualize(z, self.convs, self.context == "hierarchical", self.global_context)
+        hierarchical = self.context == "hierarchical"
+        if self.sequence is None:
+            return contextualize(z, self.convs, hierarchical, self.global_context)
+        contexts = contextualize(z, self.convs, hierarchical, global_context=False)
+        if self.global_context:
+            contexts.append(gelu(self.mean(contexts[-1] if contexts else z)))
+        return contexts
+
+    def mean(self, x):
+        """What stands for all steps of a sequence (B, T, C): their mean (B, 1, C), or, causal, that up to each."""
+        return running_mean(x) if self.sequence == "causal" else ops.mean(x, axis=1, keepdims=True)
 
     def compute_output_shape(self, input_shape):
         whole = tuple(input_shape)
         if self.context == "top":
             return [whole]
-        everywhere = (whole[0], 1, 1, whole[-1])
+        everywhere = whole if self.sequence == "causal" else (whole[0], *[1] * (len(whole) - 2), whole[-1])
         return [whole] * self.focal_level + [everywhere] * self.global_context
 
 
@@ -246,15 +309,21 @@ class FocalModulation(Configured, keras.layers.Layer):
         gating: "linear" (the paper), "softmax" or "none"; see `GatedAggregation`.
         global_context: whether the global average is a level too.
         modulate: "multiply", q ⊙ m (the paper), or "add", q + m.
+        sequence: None for maps; "whole" or "causal" for sequences (B, T, dim), see `HierarchicalContext`. On maps of
+            height 1, whose kernels have but one row that counts, "whole" is the same; "causal" has a running mean as
+            its global level, so that no step depends on a later one.
 
     Raises:
-        ValueError: an unknown option, a size out of range, or an input that is not (B, H, W, dim).
+        ValueError: an unknown option, a size out of range, or an input that is neither (B, H, W, dim) nor, with
+            `sequence`, (B, T, dim).
 
     Example:
         >>> layer = fu.FocalModulation(96, focal_level=3)
         >>> x = keras.ops.ones((2, 14, 14, 96))
         >>> tuple(layer(x).shape), tuple(layer.parts(x).gates.shape)
         ((2, 14, 14, 96), (2, 14, 14, 4))
+        >>> tuple(fu.FocalModulation(96, sequence="causal")(keras.ops.ones((2, 50, 96))).shape)
+        (2, 50, 96)
     """
 
     def __init__(
@@ -270,6 +339,7 @@ class FocalModulation(Configured, keras.layers.Layer):
         gating="linear",
         global_context=True,
         modulate="multiply",
+        sequence=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -280,6 +350,7 @@ class FocalModulation(Configured, keras.layers.Layer):
             focal_factor,
             context,
             global_context,
+            sequence,
             name="contextualize",
             **self.inherited,
         )
@@ -303,8 +374,7 @@ class FocalModulation(Configured, keras.layers.Layer):
 
     def build(self, input_shape):
         dim = self.contextualize.dim
-        check_map("FocalModulation", input_shape, dim)
-        self.input_spec = keras.InputSpec(ndim=4, axes={-1: dim})
+        self.input_spec = check_input("FocalModulation", input_shape, dim, self.contextualize.sequence)
         self.contextualize.build(input_shape)
         contexts = self.contextualize.compute_output_shape(input_shape)
         self.aggregate.build(contexts, (*input_shape[:-1], len(contexts)))
