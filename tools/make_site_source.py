@@ -42,6 +42,16 @@ CONTENTS = """# All pages
 
 The <a href="index.html">front page</a> has the explorer. Here is everything that there is to read.
 """
+NUCLEI_CREDIT = "2018 Data Science Bowl, BBBC038v1, Caicedo et al. 2019, doi 10.1038/s41592-019-0612-7, CC0"
+NUCLEI = {  # of the shipped test pictures: what is to be seen
+    0: "crowded, some touch",
+    5: "touching",
+    8: "small and sparse",
+    11: "stained tissue",
+    18: "stained, crowded",
+    10: "179 of them",
+    20: "a whole field of view, 1388×1040",
+}
 CELLS_CREDIT = "Acevedo et al. 2020, doi 10.17632/snkd93bnjr.1, CC BY 4.0"
 EXPLORER_PAGE = """# The gate explorer
 
@@ -152,9 +162,15 @@ def write_live(series, folder, address):
     cells = fu.load_trained("bloodcells")
     fu.GateExplorer(trained, signs).to_html(folder / EXPLORER)
     still = np.concatenate([np.kron(sign, np.ones((5, 5, 1), "uint8")) for sign in list(signs.values())[:6]], axis=1)
+    nuclei = fu.load_nuclei(shipped=True)
+    pictures = {name: nuclei.x_test[row] for row, name in NUCLEI.items()}
+    marked = [f"People marked {nuclei.y_test[row].max()} nuclei in it." for row in NUCLEI]
     networks = [
         partial(network, "signs", "Traffic signs", trained, signs),
         partial(network, "cells", "Blood cells", cells, fu.telling_cells(), credit=CELLS_CREDIT),
+        partial(
+            network, "nuclei", "Cell nuclei", fu.load_trained("nuclei"), pictures, credit=NUCLEI_CREDIT, notes=marked
+        ),
     ]
     write_front(series, folder, networks, still, address)
     (SOURCE / "api").mkdir()

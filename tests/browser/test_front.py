@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -88,9 +89,30 @@ def test_nothing_moves_while_it_loads(new_page, address):
     assert moved < 0.02
 
 
-def test_the_explorer_and_its_answer_stand_above_the_fold(new_page, address):
-    page, _ = opened(new_page, address, 1280)
-    assert page.get_by_text("The network says").bounding_box()["y"] < 800
+@pytest.mark.parametrize("width", WIDTHS)
+def test_picture_map_and_answer_stand_above_the_fold(new_page, address, width):
+    page, _ = opened(new_page, address, width)
+    for part in (".fx-picture .fx-stack", ".fx-map .fx-stack", ".fx-bars"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= 844, part
+
+
+def test_each_network_can_be_chosen_and_linked_to(new_page, address):
+    page, wrong = opened(new_page, address, 1280)
+    page.set_default_timeout(30_000)
+    page.get_by_role("group", name="Network").get_by_text("Cell nuclei").click()
+    page.get_by_text("The network finds").wait_for()
+    page.locator(".fx-says", has_text=re.compile("[0-9]+ nuclei")).wait_for()
+    assert page.locator("path.fx-object").get_attribute("d")
+    page.get_by_role("group", name="Network").get_by_text("Blood cells").click()
+    page.get_by_text("The network says").wait_for()
+    assert wrong == []
+    other = new_page(1280, 844)
+    other.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+    other.goto(f"{address}/index.html#explorer?network=nuclei&picture=3")
+    other.locator(".fx-caption", has_text="People marked").wait_for(timeout=30_000)
+    other.wait_for_timeout(6000)  # a browser complains five seconds later of what it fetched for nothing
+    assert wrong == []
 
 
 def test_without_javascript_there_is_a_still_and_a_sentence(new_page, address):

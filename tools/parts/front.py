@@ -61,18 +61,19 @@ def result(facts, weight):
     )
 
 
-def network(id, title, model, pictures, folder, credit=""):
+def network(id, title, model, pictures, folder, credit="", notes=None):
     """A network for the page, its file and its pictures written into `folder`: what `mount` takes."""
     from PIL import Image
 
     from focal_utils.explorer import network_bytes
 
-    (folder / f"{id}.focal").write_bytes(network_bytes(model, list(model.class_names), "float16"))
+    names = getattr(model, "class_names", None)
+    (folder / f"{id}.focal").write_bytes(network_bytes(model, names and list(names), "float16"))
     listed = []
     for number, (name, picture) in enumerate(pictures.items()):
-        file = f"{id}_{number}.png"
-        Image.fromarray(picture).save(folder / file)
-        listed.append({"name": name, "address": f"front/{file}", "notes": []})
+        file = f"{id}_{number}.webp"
+        Image.fromarray(picture).save(folder / file, lossless=True)
+        listed.append({"name": name, "address": f"front/{file}", "notes": [notes[number]] if notes else []})
     return {"id": id, "title": title, "file": f"front/{id}.focal", "pictures": listed, "credit": credit}
 
 
@@ -97,6 +98,7 @@ def write_front(notebooks, target, networks, still, address):
     marks = {
         "STYLE": (SITE / "front.css").read_text("utf-8") + style(),
         "NETWORK": shown[0]["file"],
+        "FIRST": shown[0]["id"],
         "DESCRIPTION": html.escape(DESCRIPTION),
         "CARD": "front/still.png",
         "STILL_WIDTH": str(still.shape[1]),

@@ -42,14 +42,14 @@ function comparedCount(before, after) {
   return more > 0 ? `${more} more` : `${-more} fewer`;
 }
 
-/** "2 fewer: 3 gone, 1 new", or what is said where nothing is gone or new. */
+/** "2 fewer; 3 gone, 1 new", or what is said where nothing is gone or new. */
 function objectsVerdict(before, after) {
   const { lost, found } = changed(before, after);
   if (!lost.size && !found.size) return "all are found as before";
   const parts = [];
   if (lost.size) parts.push(`${lost.size} gone`);
   if (found.size) parts.push(`${found.size} new`);
-  return `${comparedCount(before, after)}: ${parts.join(", ")}`;
+  return `${comparedCount(before, after)}; ${parts.join(", ")}`;
 }
 
 /** What the change of `count` gates has done, in a sentence. */
