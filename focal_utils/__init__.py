@@ -124,6 +124,7 @@ PUBLIC = {
         "FAMILIES",
         "LoadReport",
         "export_model",
+        "imagenet_classes",
         "load_checkpoint",
         "load_pretrained",
         "load_trained",

@@ -7,6 +7,8 @@ import base64
 import html
 import io
 import math
+import re
+import unicodedata
 
 import numpy as np
 from keras import ops
@@ -23,6 +25,17 @@ GLOBAL_COLOUR = "#3b78d8"
 SIGNED = "RdBu_r"
 AMOUNT = "viridis"
 MARKERS = "osD^vP"  # one for each series, so that colour alone says nothing
+LINES = ("-", "--", ":", "-.")  # of several series of one kind of mixer
+
+# How a mixer is drawn: words that its names hold, its colour, its marker. The first row that fits counts.
+MIXERS = (
+    (("ViT of equal operations",), "#b0569a", "v"),
+    (("fused",), "#6b7280", "P"),
+    (("window", "Swin"), "#c4570b", "s"),
+    (("focal", "Focal"), "#1f5fa8", "o"),
+    (("attention", "ViT"), "#8a2f62", "D"),
+    (("convolution", "depthwise"), "#2f7d4f", "^"),
+)
 
 
 def level_colour(name):
@@ -34,12 +47,13 @@ def level_colour(name):
 
 
 def show(figure, alt, dpi=90):
-    """Display a figure in a notebook, with alternative text that reaches JupyterLab, Colab and every export.
+    """Display a figure in a notebook, above a caption that all see: its alternative text, which every export keeps.
 
     Args:
         figure: a matplotlib `Figure`.
-        alt: one sentence that says what the figure shows, for those who cannot see it.
-        dpi: dots per inch of the PNG.
+        alt: one sentence that says what the figure shows, for those who cannot see it, and for all others below it.
+        dpi: dots per inch of the page. The PNG has twice as many, for screens that can show them, unless it would
+            become larger than `LARGEST`.
 
     Raises:
         ValueError: no alternative text.
@@ -48,11 +62,108 @@ def show(figure, alt, dpi=90):
 
     if not alt or not alt.strip():
         raise ValueError("alt is empty: say in one sentence what the figure shows.")
+    once = png(figure, dpi)
+    twice = png(figure, 2 * dpi)
+    data = base64.b64encode(twice if len(twice) <= LARGEST else once).decode()
+    said = html.escape(alt)
+    image = f'<img alt="{said}" width="{png_width(once)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+    page = f'<figure style="margin:0">{image}<figcaption style="{CAPTION}">{said}</figcaption></figure>'
+    display({"text/html": page, "text/plain": alt}, raw=True)
+
+
+LARGEST = 160_000  # bytes of a PNG: a notebook of ten figures stays below a megabyte
+CAPTION = "font-size:90%;opacity:0.8;max-width:60em"
+
+
+def png(figure, dpi):
+    """A figure as the bytes of a PNG on white."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    image = f'<img alt="{html.escape(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
-    display({"text/html": image, "text/plain": alt}, raw=True)
+    return buffer.getvalue()
+
+
+def png_width(data):
+    """The width in pixels that stands in the header of a PNG."""
+    return int.from_bytes(data[16:20], "big")
+
+
+def table(columns, rows):
+    """Display a table in a notebook: in HTML as one that a screen reader can walk through, elsewhere in even columns.
+
+    Rich draws tables with characters, which cannot be walked through, and pandas would be needed for this alone.
+
+    Args:
+        columns: names of the columns, as texts.
+        rows: lists of as many texts or numbers; the first one names the row. Numbers are written as they are, so round
+            them, or hand in texts.
+
+    Raises:
+        ValueError: a row of another length.
+
+    Example:
+        >>> fu.figures.table(["network", "right"], [["focal", "93.5 ± 3.6 %"], ["windows", "90.0 ± 0.9 %"]])
+    """
+    from IPython.display import display
+
+    columns = [str(name) for name in columns]
+    rows = [[str(cell) for cell in row] for row in rows]
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"The row {row} has {len(row)} cells, and there are {len(columns)} columns.")
+    display({"text/html": table_html(columns, rows), "text/plain": table_text(columns, rows)}, raw=True)
+
+
+def table_html(columns, rows):
+    """The table as HTML: texts on the left, what follows them on the right."""
+    sides = ["left"] + ["right"] * (len(columns) - 1)
+    head = "".join(f'<th scope="col" style="text-align:{side}">{html.escape(name)}</th>'
+                   for name, side in zip(columns, sides, strict=True))  # fmt: skip
+    lines = []
+    for first, *others in rows:
+        cells = "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in others)
+        lines.append(f'<tr><th scope="row" style="text-align:left">{html.escape(first)}</th>{cells}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def table_text(columns, rows):
+    """The table as text, its first column to the left and the others to the right."""
+    widths = [max(map(text_width, cells)) for cells in zip(columns, *rows, strict=True)]
+    lines = []
+    for first, *others in (columns, *rows):
+        cells = [first + " " * (widths[0] - text_width(first))]
+        cells += [" " * (width - text_width(cell)) + cell for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("   ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def text_width(text):
+    """Columns that a text takes; marks above a letter take none."""
+    return sum(not unicodedata.combining(letter) for letter in text)
+
+
+def block_title(name):
+    """A block's name for people: "stage1_block2" is "stage 1, block 2"."""
+    return re.sub(r"^stage(\d+)_block(\d+)$", r"stage \1, block \2", name)
+
+
+def mixer_styles(names):
+    """How to draw the series of these names: name → keywords for `plot`, a colour and marker for each kind of mixer.
+
+    The same kind has the same colour in every figure. Several of one kind differ by their lines. What is no mixer gets
+    matplotlib's own colours, in their order.
+    """
+    styles = {}
+    drawn = {}
+    for number, name in enumerate(names):
+        kind = next((kind for kind in MIXERS if any(word in name for word in kind[0])), None)
+        colour = kind[1] if kind else f"C{number}"
+        marker = kind[2] if kind else MARKERS[number % len(MARKERS)]
+        before = drawn.get(colour, 0)
+        drawn[colour] = before + 1
+        styles[name] = {"color": colour, "marker": marker, "linestyle": LINES[before % len(LINES)]}
+        if before:
+            styles[name]["markerfacecolor"] = "white"
+    return styles
 
 
 def grid(rows, columns, cell=(1.6, 1.6), **kwargs):
@@ -194,18 +305,24 @@ def training_curves(histories, metric="accuracy", title=None):
 def scaling(series, xlabel, ylabel, guides=()):
     """Amounts against sizes on logarithmic axes; `series` maps a name to (sizes, amounts); a `Figure`.
 
-    `guides` are powers, each drawn as a grey line of that slope through the first series' first point.
+    `guides` are powers, each drawn as a grey line of that slope through the first series' first point, with its name at
+    its end.
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
-    for i, (name, (sizes, amounts)) in enumerate(series.items()):
-        ax.plot(sizes, amounts, f"C{i}-" + MARKERS[i % len(MARKERS)], ms=5, label=name)
+    for name, style in mixer_styles(series).items():
+        ax.plot(*series[name], ms=5, label=name, **style)
     first, amount = (values[0] for values in next(iter(series.values())))
     everything = np.concatenate([np.asarray(amounts, float) for _, amounts in series.values()])
     top = everything.max()
-    for power in guides:
+    for power, line in zip(guides, ((0, (1, 2)), (0, (6, 3)), "-."), strict=False):
         ends = np.array([first, max(max(sizes) for sizes, _ in series.values())], float)
-        ax.plot(ends, amount * (ends / first) ** power, "0.7", lw=1, ls="--", zorder=0, label=f"slope {power}")
+        heights = amount * (ends / first) ** power
+        ax.plot(ends, heights, "0.55", lw=1.2, ls=line, zorder=0, label=f"slope {power}")
+        end = (ends[1], min(heights[1], 2 * top))
+        if heights[1] > end[1]:  # the line leaves the figure at the top
+            end = (first * (end[1] / amount) ** (1 / power), end[1])
+        ax.annotate(f"slope {power}", end, color="0.35", fontsize=8, ha="right", va="bottom")
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, ylim=(None, top * 3))
     if top < 100 * everything.min():  # powers of ten alone would leave one or two ticks
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -223,10 +340,11 @@ def seed_curves(panels, xlabel, ylabel):
     """
     figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
     for ax, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for i, (name, (x, values)) in enumerate(series.items()):
+        for name, style in mixer_styles(series).items():
+            x, values = series[name]
             values = np.asarray(values)
-            ax.plot(x, values.mean(axis=0), f"C{i}-" + MARKERS[i % len(MARKERS)], ms=4, label=name)
-            ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=f"C{i}", alpha=0.15, lw=0)
+            ax.plot(x, values.mean(axis=0), ms=4, label=name, **style)
+            ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.15, lw=0)
         ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)

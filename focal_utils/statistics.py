@@ -140,6 +140,48 @@ def mean_interval(values, level=0.95):
     return float(values.mean()), float(half)
 
 
+VERDICTS = ("shown", "hint", "not shown")
+
+
+def verdict(interval, careful):
+    """What an interval of an effect says, in a word: "shown", "hint" or "not shown".
+
+    Args:
+        interval: (low, high), that of 95 %.
+        careful: (low, high), as wide as the number of comparisons or the doubt about the images asks for.
+
+    Returns:
+        "shown" where even the careful interval excludes no effect, "hint" where the plain one alone does.
+
+    Raises:
+        ValueError: bounds in the wrong order or no finite numbers, or a careful interval that is the narrower one.
+
+    Example:
+        >>> verdict((0.1, 0.5), (-0.1, 0.7))
+        'hint'
+    """
+    low, high = as_numbers(interval)
+    lowest, highest = as_numbers(careful)
+    if low > high or lowest > low or highest < high:
+        raise ValueError(f"The careful interval must hold the other one, but got {careful} for {interval}.")
+    if low <= 0 <= high:
+        return "not shown"
+    return "hint" if lowest <= 0 <= highest else "shown"
+
+
+def widened(interval, factor):
+    """An interval, (low, high), that many times as wide around the same middle.
+
+    Example:
+        >>> widened((1.0, 3.0), 2)
+        (0.0, 4.0)
+    """
+    low, high = interval
+    middle = (low + high) / 2
+    half = factor * (high - low) / 2
+    return middle - half, middle + half
+
+
 def log_log_slope(sizes, amounts, level=0.95):
     """The power with which amounts grow with sizes, the slope of log amount against log size: (slope, half interval).
 

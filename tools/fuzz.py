@@ -102,7 +102,9 @@ class Lost(Exception):
 
 
 def is_whole(value, least):
-    """Whether a value is a whole number that counts something."""
+    """Whether a value is a whole number that counts something; an array without axes is the number in it."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
 
 
@@ -431,8 +433,9 @@ class Doors:
     def network(self, rng):
         def per_stage(least):
             def fits(value):
-                one = is_whole(value, least) or (isinstance(value, np.ndarray) and value.ndim == 0 and value >= least)
-                return one or (np.ndim(value) == 1 and len(value) == 2 and all(is_whole(part, least) for part in value))
+                return is_whole(value, least) or (
+                    np.ndim(value) == 1 and len(value) == 2 and all(is_whole(part, least) for part in value)
+                )
 
             return fits
 
@@ -466,7 +469,7 @@ class Doors:
             "seed": lambda value: is_whole(value, 0),
             "optimizer": lambda value: False,
             "label_smoothing": is_rate,
-            "weight_decay": lambda value: value is None or is_rate(value) or is_whole(value, 0),
+            "weight_decay": lambda value: is_number(value) and value >= 0,
         }
         name = str(rng.choice(sorted(wanted)))
         # Long trainings are not what is tried here.
@@ -617,7 +620,9 @@ GUARDED = ("safetensors", "tensors", "h5", "backup")  # of which a refusal must 
 
 def in_words(error):
     """Whether an error is one of ours, or one of Keras' or NumPy's about what was given, and says something."""
-    if not isinstance(error, (ValueError, TypeError, OSError, NotImplementedError)) or isinstance(error, UnicodeError):
+    if not isinstance(error, (ValueError, TypeError, OSError, NotImplementedError, FloatingPointError)) or isinstance(
+        error, UnicodeError
+    ):
         return False
     if isinstance(error, (zipfile.BadZipFile, json.JSONDecodeError)):
         return False

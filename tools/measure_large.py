@@ -1,15 +1,16 @@
-"""Measure what training takes on large pictures: memory and time of a step against the picture's size.
+"""Measure what large pictures take, in training and in answering: memory and time against the picture's size.
 
-    python tools/measure_large.py                 about half an hour; goes on where it was
+    python tools/measure_large.py                 both parts, about half an hour; goes on where it was
+    python tools/measure_large.py forward         one of them: training, forward
     python tools/measure_large.py --anew          forgets what was measured before
     python tools/measure_large.py --rounds 0      neither time nor memory: only what fits
 
 One picture in a step, from 256×256 pixels to the largest of the nuclei, 1388×1040, for the shipped segmenter and the
-same with windows and with global attention in the place of focal modulation; each of them also with blocks that compute
-their branches a second time for the gradient (recompute=True). Each case is a process of its own, ended where it goes
-over the limit; those of one size take turns. Writes data/results/large_pictures.json, row by row: when interrupted, the
-same command goes on. Memory is the same on a busy machine; times are those of a quiet one, and told where each case had
-three turns or more.
+same with windows and with global attention in the place of focal modulation; for training each of them also with blocks
+that compute their branches a second time for the gradient (recompute=True). Each case is a process of its own, ended
+where it goes over the limit; those of one size take turns. Writes data/results/large_pictures.json for training and
+large_pictures_forward.json, row by row: when interrupted, the same command goes on. Memory is the same on a busy
+machine; times are those of a quiet one, and told where each case had three turns or more.
 """
 
 import json
@@ -21,11 +22,13 @@ from parts import arguments
 from parts.files import RESULTS, how_made, save_results
 
 SIZES = ((256, 256), (384, 384), (512, 512), (768, 768), (1024, 1024), (1040, 1388))  # height, width
+PARTS = {"training": RESULTS / "large_pictures.json", "forward": RESULTS / "large_pictures_forward.json"}
 ENOUGH = 3  # turns of each, without which times are not compared
 
 
 def parser():
     options = arguments.parser(__doc__)
+    options.add_argument("parts", nargs="*", type=arguments.one_of(PARTS), help="training, forward (default: both)")
     options.add_argument("--rounds", type=arguments.at_least(0), default=5, help="turns of each case (default: 5)")
     options.add_argument(
         "--limit", type=arguments.between(0), default=8, metavar="GB", help="of a process's memory (default: 8)"
@@ -40,16 +43,16 @@ if __name__ == "__main__":
 import focal_utils as fu
 from parts.segmenters import MIXERS, mixed_segmenter
 
-PATH = RESULTS / "large_pictures.json"
 AGAIN = ", recomputed"
+ENDINGS = {"training": ("", AGAIN), "forward": ("",)}  # only a gradient has anything to recompute
 
 
-def cases(height, width):
-    """The segmenter with each mixer, and each of them recomputing: a dict of models for pictures of this size."""
+def cases(part, height, width):
+    """The segmenter with each mixer, for training also recomputing: a dict of models for pictures of this size."""
     return {
         mixer + ending: mixed_segmenter("nuclei", mixer, (height, width, 3), recompute=ending == AGAIN)
         for mixer in MIXERS
-        for ending in ("", AGAIN)
+        for ending in ENDINGS[part]
     }
 
 
@@ -91,47 +94,70 @@ def what_recomputing_does(rows, mixer):
     return sorted(found, key=lambda row: row["height"] * row["width"])
 
 
-def summary(rows):
-    """For each mixer: how memory grows, what recomputing does, and the first size that does not fit, or None."""
+def answering(rows, mixer):
+    """Seconds and bytes of one picture's answer at each size that fits, few pixels first: a list of dicts."""
+    return [
+        {"height": height, "width": width, "seconds": row["seconds"], "peak_bytes": row["peak_bytes"]}
+        for (height, width), row in weighed(rows, mixer).items()
+    ]
+
+
+def summary(part, rows):
+    """For each mixer: how memory grows, the first size that does not fit, or None, and what recomputing does.
+
+    Of the forward part what each size takes stands in the place of what recomputing does.
+    """
     found = {}
     for mixer in MIXERS:
         unfit = [row for row in rows if row["name"] == mixer and row["note"]]
         first = min(unfit, key=lambda row: math.prod(row["input_shape"]), default=None)
         found[mixer] = {
             "growth": growth(rows, mixer),
-            "growth_recomputing": growth(rows, mixer + AGAIN),
-            "recomputing": what_recomputing_does(rows, mixer),
             "first_that_does_not_fit": first and first["input_shape"][:2],
         }
+        if part == "training":
+            found[mixer]["growth_recomputing"] = growth(rows, mixer + AGAIN)
+            found[mixer]["recomputing"] = what_recomputing_does(rows, mixer)
+        else:
+            found[mixer]["answering"] = answering(rows, mixer)
     return found
 
 
-def complete(rows):
+def complete(part, rows):
     """Whether every case has been measured at every size."""
     known = {(row["name"], *row["input_shape"][:2]) for row in rows}
-    names = [mixer + ending for mixer in MIXERS for ending in ("", AGAIN)]
+    names = [mixer + ending for mixer in MIXERS for ending in ENDINGS[part]]
     return all((name, *size) in known for name in names for size in SIZES)
+
+
+def measure_part(part, options):
+    """Measure one part, size by size, and save each."""
+    start = time.time()
+    path = PARTS[part]
+    if options.anew:
+        path.unlink(missing_ok=True)
+    limits = {"memory_limit": int(options.limit * 1e9), "patience": 900, "save": path}
+    for height, width in SIZES:
+        models = cases(part, height, width)
+        for row in fu.measure(models, training=part == "training", rounds=options.rounds, **limits):
+            cost = row.note or f"{row.seconds or 0:7.2f} s {(row.peak_bytes or 0) / 1e6:9.1f} MB"
+            print(f"  {part:8s} {row.name:30s} {width}×{height}  {cost}", flush=True)
+        conclude(part, time.time() - start, options.limit)
+    print(json.dumps(json.loads(path.read_text("utf-8"))["summary"], indent=1))
+
+
+def conclude(part, seconds, limit):
+    """Put above the rows that are there how they were made, and what they say together."""
+    path = PARTS[part]
+    rows = json.loads(path.read_text("utf-8"))["rows"]
+    head = how_made(seconds) | {"limit_gigabytes": limit, "pictures_in_a_step": 1, "complete": complete(part, rows)}
+    save_results(path, head | {"summary": summary(part, rows), "rows": rows})
 
 
 def main():
     options = parser().parse_args()
-    start = time.time()
-    if options.anew:
-        PATH.unlink(missing_ok=True)
-    for height, width in SIZES:
-        limits = {"memory_limit": int(options.limit * 1e9), "patience": 900, "save": PATH}
-        for row in fu.measure(cases(height, width), training=True, rounds=options.rounds, **limits):
-            cost = row.note or f"{row.seconds or 0:7.2f} s {(row.peak_bytes or 0) / 1e6:9.1f} MB"
-            print(f"  {row.name:38s} {width}×{height}  {cost}", flush=True)
-        conclude(time.time() - start, options.limit)
-    print(json.dumps(json.loads(PATH.read_text("utf-8"))["summary"], indent=1))
-
-
-def conclude(seconds, limit):
-    """Put above the rows that are there how they were made, and what they say together."""
-    rows = json.loads(PATH.read_text("utf-8"))["rows"]
-    head = how_made(seconds) | {"limit_gigabytes": limit, "pictures_in_a_step": 1, "complete": complete(rows)}
-    save_results(PATH, head | {"summary": summary(rows), "rows": rows})
+    for part in options.parts or PARTS:
+        measure_part(part, options)
 
 
 if __name__ == "__main__":

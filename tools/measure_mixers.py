@@ -7,16 +7,20 @@ Writes data/results/mixers_<part>.json, row by row: when interrupted, the same c
 ended and said to be so. Fused attention needs PyTorch, whose rows are left out where it is not installed.
 """
 
-import argparse
 import json
 import time
 
+from parts import arguments
 from parts.files import ROOT, how_made, write_text
+
+PARTS = ("sizes", "small_maps", "largest")
 
 
 def parser():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("parts", nargs="*", help="sizes, small_maps, largest (default: all three)")
+    options = arguments.parser(__doc__)
+    options.add_argument(
+        "parts", nargs="*", type=arguments.one_of(PARTS), help="sizes, small_maps, largest (default: all)"
+    )
     return options
 
 
@@ -130,18 +134,14 @@ def measure_largest():
             print(f"{name}: {largest(name, gigabytes, start)}² in {gigabytes} GB", flush=True)
 
 
-PARTS = {"sizes": measure_sizes, "small_maps": measure_small_maps, "largest": measure_largest}
+MEASURES = dict(zip(PARTS, (measure_sizes, measure_small_maps, measure_largest), strict=True))
 
 
 def main():
-    wanted = parser().parse_args().parts or list(PARTS)
-    unknown = [part for part in wanted if part not in PARTS]
-    if unknown:
-        parser().error(f"unknown part {unknown[0]!r}: choose from {', '.join(PARTS)}")
-    for part in wanted:
+    for part in parser().parse_args().parts or PARTS:
         print(part, flush=True)
         start = time.time()
-        PARTS[part]()
+        MEASURES[part]()
         report = json.loads(path(part).read_text())
         write_text(path(part), json.dumps(how_made(time.time() - start) | {"rows": report["rows"]}, indent=1) + "\n")
 

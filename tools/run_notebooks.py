@@ -25,7 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from parts.files import ROOT, notebooks, write_text
-from parts.reading import WIDGET
+from parts.reading import FOLDED, WIDGET
 
 TIMES = ROOT / "data" / "results" / "notebook_times.json"
 PACKAGES = ["tensorflow", "keras", "numpy", "matplotlib"]
@@ -40,7 +40,7 @@ def upgraded(notebook):
 
 
 def tidy(notebook):
-    """Keep what readers and tests use: outputs, counts and tags; nothing of this machine, this hour or this editor."""
+    """Keep what readers and tests use: outputs, counts, tags and folds; nothing of this machine, hour or editor."""
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -48,7 +48,11 @@ def tidy(notebook):
         }
     )
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        tags = cell.metadata.get("tags", [])
+        kept = {"tags": tags} if tags else {}
+        if FOLDED & set(tags):  # collapsed, in JupyterLab and in Colab
+            kept.update({"jupyter": {"source_hidden": True}, "cellView": "form"})
+        cell.metadata = nbformat.from_dict(kept)
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
             if "text/html" in data:
                 data.pop(WIDGET, None)  # the widget is gone with its kernel; the page stands for it

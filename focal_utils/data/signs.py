@@ -22,6 +22,8 @@ LEVELS = (256, 128, 64, 32, 16)  # sides in pixels that each face is kept in
 
 TYPICAL_SCALE = (0.66, 0.94)
 
+MOST_BYTES = 8 * 10**9  # that one call renders
+
 # Pairs of colours that stand behind signs: sky, overcast sky, foliage, wall, dusk.
 BACKDROPS = np.array(
     [
@@ -42,7 +44,8 @@ def render_signs(n, seed=0, size=32, classes=None, scale=None):
     be evaluated on the other. Every class of `classes` is equally frequent, to within one image per 256.
 
     Args:
-        n: number of images, at least 3: a tenth each for validation and test, the rest for training.
+        n: number of images, at least 3: a tenth each for validation and test, the rest for training. They must fit
+            into 8 GB.
         seed: the same seed gives the same images; with a larger `n` each part only grows at its end.
         size: height and width in pixels.
         classes: GTSRB class ids to draw, by default all of `RENDERED_CLASSES`.
@@ -57,6 +60,9 @@ def render_signs(n, seed=0, size=32, classes=None, scale=None):
     """
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 3:
         raise ValueError(f"n is {n!r}, expected at least 3: one image each for training, validation and test.")
+    check_size(size)
+    if int(n) * int(size) ** 2 * 3 > MOST_BYTES:
+        raise ValueError(f"n is {n!r}: so many images of {size}×{size} pixels would take more than 8 GB.")
     held_out = max(1, n // 10)
     counts = {"train": n - 2 * held_out, "val": held_out, "test": held_out}
     parts = {}

@@ -1,8 +1,14 @@
-"""The exercises of notebook 07: gates dealt out to other pixels, and energy in a box against chance."""
+"""The exercises of notebook 07: gates dealt out to other pixels, energy in a box, a picture that needs its gates."""
+
+import functools
 
 import numpy as np
+from keras import ops
 
-from focal_utils.exercises.checking import NotYet, call, compare, exercise, need_array
+from focal_utils.data.gtsrb import GTSRB_CLASSES
+from focal_utils.exercises.checking import NotYet, as_array, call, compare, exercise, need_array
+from focal_utils.tracing import edited_logits
+from focal_utils.weights import load_trained
 
 MOST_STAY = 8  # of 30 pixels: where all go anywhere, one stays in the mean, and nine do in one deal of a million
 
@@ -100,3 +106,55 @@ def wrong_ratios(energy, inside):
     )
     yield ratio_in_box(energy**2, inside), "`energy` is the squared length already; you squared it again."
     yield share / (1 - share), "This compares inside with outside. Compare inside with what a flat map has inside."
+
+
+# ---- the open task
+
+
+@functools.cache
+def shipped():
+    """The network that the notebook looks into."""
+    return load_trained("gtsrb")
+
+
+def frozen_here(name, gates):
+    """An edit: every pixel gets the gate's mean over its picture."""
+    return ops.mean(gates, axis=(1, 2), keepdims=True) * ops.ones_like(gates)
+
+
+def chances(picture, edit=None):
+    """The shipped network's probabilities for one picture, (43,)."""
+    return ops.convert_to_numpy(ops.softmax(edited_logits(shipped(), picture[None], edit)))[0]
+
+
+@exercise("7.3 a picture that needs its gates")
+def judge_picture(answer):
+    if callable(answer):
+        raise NotYet("A picture is wanted, not a function: an array (32, 32, 3), 0…255.")
+    picture = as_array(lambda: None, answer) if not isinstance(answer, (str, bytes)) else np.zeros(())
+    if picture.shape != (32, 32, 3):
+        raise NotYet(f"A picture of shape (32, 32, 3) is wanted, and yours has {picture.shape}: crop or resize it.")
+    picture = picture.astype("float32")
+    if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 255:
+        raise NotYet(f"Its values go from {picture.min():g} to {picture.max():g}; a picture has 0…255.")
+    if picture.max() <= 1:
+        raise NotYet("Its values end at 1. The network takes 0…255: multiply by 255.")
+    if np.ptp(picture) == 0:
+        raise NotYet("All its pixels are alike, so every gate is nearly its own mean already. Show something.")
+    before = chances(picture)
+    after = chances(picture, frozen_here)
+    name = GTSRB_CLASSES[before.argmax()]
+    if before.argmax() == after.argmax():
+        raise NotYet(
+            f"It is read as “{name}” before ({before.max():.2f}) and after ({after.max():.2f}). Look for one on which "
+            "the network is nearer to a decision: smaller, darker, half covered."
+        )
+    if before.max() < 0.5:
+        raise NotYet(
+            f"Freezing changes the answer, but the network was not sure before: {before.max():.2f} for “{name}”. "
+            "Find one that it gives at least 0.5, with less noise perhaps."
+        )
+    return (
+        f"“{name}” ({before.max():.2f}) becomes “{GTSRB_CLASSES[after.argmax()]}” ({after.max():.2f}). Next: in which "
+        "block alone must you freeze the gates for it?"
+    )

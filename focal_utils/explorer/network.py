@@ -59,7 +59,8 @@ def runs_in_page(model):
     if not isinstance(model, FocalNet):
         return False
     config = model.get_config()
-    return config["mixer"] == "focal" and config["include_top"] and None not in model.input_shape[1:]
+    logits = config["include_top"] and config["classifier_activation"] is None
+    return config["mixer"] == "focal" and logits and None not in model.input_shape[1:]
 
 
 def says_objects(model):
@@ -145,8 +146,8 @@ def network_bytes(model, class_names=None, precision="float16"):
     if not runs_in_page(model):
         raise ValueError(
             f"{type(model).__name__} {model.name!r} cannot run in a page: that takes a FocalNet with mixer='focal', "
-            "include_top=True and pictures of one size, or a segmenter of two numbers for each pixel on such a "
-            "network's stages. fu.GateExplorer shows any other model, with a kernel."
+            "include_top=True, classifier_activation=None and pictures of one size, or a segmenter of two numbers for "
+            "each pixel on such a network's stages. fu.GateExplorer shows any other model, with a kernel."
         )
     shape = architecture(model)
     decoding = decoder(model, class_names)

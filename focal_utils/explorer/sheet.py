@@ -4,11 +4,11 @@ import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from focal_utils.figures import AMOUNT, SIGNED, level_colour, picture
+from focal_utils.figures import AMOUNT, SIGNED, block_title, level_colour, picture
 from focal_utils.tracing.probing import contributions
 
-SMALL = 6  # points: the numbers at the colour bars
-TITLE = 8  # points
+SMALL = 9  # points: the numbers at the colour bars
+TITLE = 10  # points
 
 
 def contact_sheet(image, traces, blocks):
@@ -20,13 +20,13 @@ def contact_sheet(image, traces, blocks):
         blocks: from `shown.describe_blocks`.
     """
     names = max((block["levels"] for block in blocks), key=len)  # of the block with most levels: all there are
-    figure = Figure(figsize=(1.45 * (len(names) + 3), 1.6 * len(blocks) + 0.3), layout="constrained")
+    figure = Figure(figsize=(1.75 * (len(names) + 3), 1.75 * len(blocks) + 0.3), layout="constrained")
     axes = figure.subplots(len(blocks), len(names) + 3, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[], facecolor="0.9")
     for row, trace, block in zip(axes, traces, blocks, strict=True):
         picture(row[0], image)
-        row[0].set_ylabel(block["name"].replace("_", "\n"), fontsize=TITLE)
+        row[0].set_ylabel(block_title(block["name"]).replace(", ", "\n"), fontsize=TITLE)
         draw_gates(row[1 : 1 + len(names)], trace, image, block, names)
         draw_winner(row[-2], trace, image, block, names)
         draw_modulator(row[-1], trace, image, block)
@@ -38,7 +38,7 @@ def contact_sheet(image, traces, blocks):
 
 
 def draw_gates(axes, trace, image, block, names):
-    """Each level's gate on the axes of its name, on one scale; axes of levels that the block lacks stay empty."""
+    """Each level's gate on the axes of its name, on one scale; where the block lacks a level, the axes say so."""
     gates = trace.gates[0]
     limit = float(np.abs(gates).max())
     if not 0 < limit < np.inf:
@@ -46,6 +46,8 @@ def draw_gates(axes, trace, image, block, names):
     for ax, name in zip(axes, names, strict=True):
         if name not in block["levels"]:
             ax.axis("off")
+            words = "this block has\nno " + name
+            ax.text(0.5, 0.5, words, ha="center", va="center", fontsize=SMALL, color="0.45", transform=ax.transAxes)
             continue
         gate = gates[..., block["levels"].index(name)]
         drawn = over(ax, gate, image, block, cmap=SIGNED, vmin=-limit, vmax=limit)

@@ -103,10 +103,13 @@ class Configured:
         return layer
 
 
+@serializable
 def gelu(x):
     """Exact GELU, x·Φ(x), built on `erf`; any shape in, the same shape out (Hendrycks & Gimpel 2016, eq. 1).
 
-    `keras.ops.gelu` defaults to the tanh approximation, which is off by up to 4.7e-4. Grown in notebook 01.
+    `keras.ops.gelu` defaults to the tanh approximation, which is off by up to 4.7e-4. Grown in notebook 01. A layer
+    that has it as its activation keeps it when it is saved: were it not registered, Keras would take its own function
+    of this name for it, which says the same, but not in ONNX.
     """
     return 0.5 * x * (1.0 + ops.erf(x * SQRT_HALF))
 

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 from keras import ops
-from keras.applications import imagenet_utils
 
 from focal_utils.errors import check_flag, check_whole
 from focal_utils.layers.blocks import FocalBlock, PatchEmbed
 from focal_utils.models.focalnet import imagenet_scaling
+from focal_utils.weights.classes import imagenet_classes
 
 
 def flat_layers(model):
@@ -105,9 +105,22 @@ def preprocess_input(x):
 
 
 def decode_predictions(logits, top=5):
-    """The `top` ImageNet-1K classes of each image: lists of (id, name, score), best first. `logits` are (B, 1000).
+    """The `top` ImageNet classes of each image: lists of (id, name, score), best first.
 
-    Keras downloads the list of names the first time.
+    As `keras.applications` has it, and for ImageNet-22K too.
+
+    Args:
+        logits: (B, 1000) or (B, 21842), or probabilities, as a published classifier gives them.
+        top: how many, at most as many as there are classes.
+
+    Raises:
+        ValueError: an output of another shape, or a `top` that is out of range.
+        DataNotFound: the classes' names are not here and cannot be had; see `imagenet_classes`.
     """
-    top = check_whole("top", top, 1, 1000)
-    return imagenet_utils.decode_predictions(keras.ops.convert_to_numpy(logits), top=top)
+    scores = ops.convert_to_numpy(logits)
+    if scores.ndim != 2:
+        raise ValueError(f"decode_predictions got shape {scores.shape}: give what the classifier says, (B, classes).")
+    top = check_whole("top", top, 1, scores.shape[1])
+    listed = imagenet_classes(scores.shape[1])
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [[(*listed[place], row[place]) for place in places] for row, places in zip(scores, best, strict=True)]

@@ -30,8 +30,9 @@ def layer_costs(model, input_shape=None, **overrides):
     activations, biases, gates and means are not. The network is built, but its weights are never allocated, so that a
     variant of 690 million parameters is counted in about a second.
 
-    A subclass of `keras.Model` with a `call` of its own has no graph to read: it is called once, on an image of zeros,
-    and the layers that it calls are counted, each as often as it is called.
+    A subclass of `keras.Model` with a `call` of its own has no graph to read, and the graph of a network of open sides,
+    such as a `segmenter`, does not say how large its maps are: such a model is called once, on an image of zeros, and
+    the layers that it calls are counted, each as often as it is called.
 
     Args:
         model: the name of a variant, a `FocalNet`, another model, or a single layer such as `FocalModulation(96)`.
@@ -56,7 +57,7 @@ def layer_costs(model, input_shape=None, **overrides):
         input_shape = default_shape(model)
     if None in input_shape:
         raise ValueError(f"input_shape={input_shape}: give whole numbers, input_shape=(224, 224, 3) for instance.")
-    if isinstance(model, keras.Model) and not hasattr(model, "inputs"):
+    if has_own_call(model) or is_open_for(model, input_shape):
         return costs_of_a_call(model, check_shape("input_shape", input_shape))
     # In a stateless scope Keras gives variables no values. It remembers to do so later, but per thread, and ours ends.
     with ThreadPoolExecutor(1) as thread:
@@ -85,13 +86,28 @@ def count_macs(model, input_shape=None, **overrides):
     return sum(row.macs for row in layer_costs(model, input_shape, **overrides))
 
 
+def has_own_call(model):
+    """Whether a model is a subclass with a `call` of its own, rather than a graph of layers."""
+    return isinstance(model, keras.Model) and not hasattr(model, "inputs")
+
+
+def is_open_for(model, input_shape):
+    """Whether a graph of layers takes images of other sides, too, and these; a `FocalNet` is built anew for them."""
+    if not isinstance(model, keras.Model) or isinstance(model, FocalNet):
+        return False
+    sides = model.input_shape[1:]
+    if None not in sides or len(sides) != len(input_shape):
+        return False
+    return all(own in (None, wanted) for own, wanted in zip(sides, input_shape, strict=True))
+
+
 def default_shape(model):
     """The shape of one image: that a variant was trained on, that a model is built for, or (None,) where unknown."""
     if isinstance(model, str):
         check_choice("variant", model, VARIANTS)
         side = VARIANTS[model].image_size
         return side, side, 3
-    if isinstance(model, keras.Model) and not hasattr(model, "inputs"):
+    if has_own_call(model):
         built_for = (model.get_build_config() or {}).get("input_shape")
         return tuple(built_for[1:]) if built_for else (None,)
     return getattr(model, "input_shape", (None, None))[1:]
@@ -144,7 +160,7 @@ def macs_of(layer, shape):
 
 
 def costs_of_a_call(model, input_shape):
-    """`layer_costs` of a model with a `call` of its own, from what it calls for one image."""
+    """`layer_costs` of a model with a `call` of its own or of open sides, from what it calls for one image."""
     images = ops.zeros((1, *input_shape))
     if not model.built:
         model(images)  # Keras calls it twice, the first time to build it

@@ -26,6 +26,10 @@ MAX_CLASSES = 10**6
 
 MAX_DEPTH = 1000  # blocks of a stage
 
+POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+
+ACTIVATIONS = (None, "softmax", "sigmoid")
+
 # Further arguments of each mixer that `FocalNet` hands on.
 FURTHER = {
     "focal": ("context", "gating", "global_context", "modulate"),
@@ -84,6 +88,25 @@ def check_class_names(names, classes):
             f"class_names has {len(listed)} names for {classes} classes: give one each, or class_names=None."
         )
     return [str(name) for name in listed]
+
+
+def check_pooling(pooling, include_top):
+    """A word of `POOLINGS`, or None; None alone where there is a classifier."""
+    pooling = check_choice("pooling", pooling, (None, *POOLINGS))
+    if pooling and include_top:
+        raise ValueError(
+            f"pooling={pooling!r} is for a network without its top: set include_top=False. The classifier always reads "
+            "the mean over pixels."
+        )
+    return pooling
+
+
+def check_activation(activation, classes):
+    """A word of `ACTIVATIONS`; no softmax over a single class, which is always 1."""
+    activation = check_choice("classifier_activation", activation, ACTIVATIONS)
+    if activation == "softmax" and classes == 1:
+        raise ValueError('classifier_activation="softmax" of a single class is always 1: take "sigmoid", or classes=2.')
+    return activation
 
 
 def imagenet_scaling(channels):
@@ -193,7 +216,8 @@ class FocalNet(keras.Model):
     """A FocalNet: patch embedding, stages of focal blocks with downsampling between, LayerNorm, mean, Dense.
 
     Maps images (B, H, W, channels) to logits (B, classes), or, with `include_top=False`, to the last stage's normalised
-    map (B, H/32, W/32, 8·embed_dim) for the usual four stages. Yang et al. 2022, section 4.
+    map (B, H/32, W/32, 8·embed_dim) for the usual four stages, or to a vector (B, 8·embed_dim) with `pooling`. Yang et
+    al. 2022, section 4.
 
     Args:
         input_shape: (height, width, channels); None for a side that may vary.
@@ -220,6 +244,9 @@ class FocalNet(keras.Model):
         recompute: whether training keeps only what goes into each branch of a block, and computes the rest a second
             time for the gradient: less memory, more time, the same numbers; see `FocalBlock.recomputed`.
         class_names: what the classes are called, as many texts as there are classes, or None; saved with the network.
+        pooling: what `include_top=False` gives: None, the map; "avg" or "max", its mean or largest number over pixels.
+        classifier_activation: None, the classifier gives logits, as `fu.train` wants them; "softmax" or "sigmoid", it
+            gives probabilities. Left aside where there is no classifier.
         modulation: further arguments of the mixer. Of `FocalModulation`: context, gating, global_context, modulate; of
             the others: num_heads, window, fused, kernel_size, expansion, activation, pool_size.
 
@@ -259,6 +286,8 @@ class FocalNet(keras.Model):
         dtype=None,
         class_names=None,
         recompute=False,
+        pooling=None,
+        classifier_activation=None,
         **modulation,
     ):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -289,11 +318,13 @@ class FocalNet(keras.Model):
             "name": name,
             "dtype": policy.name,
             "class_names": check_class_names(class_names, classes) if include_top else None,
+            "pooling": check_pooling(pooling, include_top),
+            "classifier_activation": check_activation(classifier_activation, classes) if include_top else None,
         }
         check_names("FocalNet", modulation, (*config, *FURTHER[mixer]))
         check_whole("embed_dim, doubled from stage to stage,", config["embed_dim"] * 2 ** (count - 1), 1, MAX_DIM)
 
-        # Images come in and logits go out in full precision, also in mixed precision.
+        # Images come in and what the classifier says goes out in full precision, also in mixed precision.
         full = policy.variable_dtype
         images = keras.Input(config["input_shape"], name="images", dtype=full)
         x = images
@@ -310,7 +341,10 @@ class FocalNet(keras.Model):
         x = layer_norm(name="norm", dtype=policy)(x)
         if include_top:
             x = keras.layers.GlobalAveragePooling2D(name="pool", dtype=policy)(x)
-            x = dense(config["classes"], keras.layers.Dense, name="head", dtype=full)(x)
+            activation = config["classifier_activation"]
+            x = dense(config["classes"], keras.layers.Dense, activation=activation, name="head", dtype=full)(x)
+        elif pooling:
+            x = POOLINGS[pooling](name="pool", dtype=policy)(x)
         super().__init__(images, x, name=name)
         self.dtype_policy = policy
         first = self.get_layer("stage0_block0").modulation.config

@@ -88,8 +88,11 @@ VARIANTS = {
 }
 
 
-def focalnet(variant, input_shape=None, classes=None, include_top=True, weights=None, **overrides):
+def focalnet(variant, input_shape=None, classes=None, include_top=True, weights=None, stem=None, **overrides):
     """The FocalNet of a row of `VARIANTS`, by name. Grown in notebook 05.
+
+    It is called as the networks of `keras.applications` are, but gives logits unless `classifier_activation` is set,
+    and takes normalised images unless `preprocessing` is.
 
     Args:
         variant: a key of `VARIANTS`.
@@ -98,20 +101,29 @@ def focalnet(variant, input_shape=None, classes=None, include_top=True, weights=
         include_top: as for `FocalNet`.
         weights: None for random ones; "imagenet" for the published ones, which are downloaded once, see
             `load_pretrained`; or the path of a `.weights.h5`, `.safetensors` or `.pth` file.
-        overrides: any further argument of `FocalNet`, which then takes precedence over the table.
+        stem: how a checkpoint for three channels becomes one for images of another number: "mean" or "repeat", see
+            `load_checkpoint`; None where they are as many.
+        overrides: any further argument of `FocalNet`, pooling and classifier_activation among them, which then takes
+            precedence over the table.
 
     Raises:
         ValueError: an unknown variant, with the known ones named; published weights that there are not, or of another
-            classifier; whatever `FocalNet` and `load_pretrained` raise.
+            classifier; a stem without weights; whatever `FocalNet` and `load_pretrained` raise.
 
     Example:
         >>> model = fu.focalnet("tiny_srf", (64, 64, 3), classes=10, preprocessing="imagenet")
         >>> model.output_shape
         (None, 10)
+        >>> features = fu.focalnet("tiny_srf", (64, 64, 3), include_top=False, pooling="avg")
+        >>> features.output_shape
+        (None, 768)
         >>> fu.focalnet("tiny_srf", weights="imagenet", preprocessing="imagenet")  # doctest: +SKIP
+        >>> fu.focalnet("tiny_srf", (64, 64, 5), include_top=False, weights="imagenet", stem="mean")  # doctest: +SKIP
     """
     check_choice("variant", variant, tuple(VARIANTS))
     row = VARIANTS[variant]
+    if stem is not None and weights is None:
+        raise ValueError(f"stem={stem!r} says how weights are fitted to the images, but weights=None asks for none.")
     if input_shape is None:
         input_shape = (row.image_size, row.image_size, 3)
     if classes is None:
@@ -121,5 +133,5 @@ def focalnet(variant, input_shape=None, classes=None, include_top=True, weights=
     arguments = {"name": f"focalnet_{variant}"} | row.arguments() | overrides
     model = FocalNet(input_shape, classes, include_top, **arguments)
     if weights is not None:
-        load_pretrained(model, weights, row.repository)
+        load_pretrained(model, weights, row.repository, stem)
     return model

@@ -72,7 +72,7 @@ def check_network(model, data):
     """How many classes a model tells apart: those of the data at least, in images that it can read.
 
     Raises:
-        ValueError: labels of some part of the data that the model has no output for.
+        ValueError: labels of some part of the data that the model has no output for, or no logits.
     """
     classes = output_classes(model, data.x_train)
     for part in data.parts:
@@ -83,8 +83,19 @@ def check_network(model, data):
                 f"Label {wrong} of y_{part} does not fit a model of {classes} classes: set classes={data.num_classes}."
             )
     if isinstance(model, FocalNet):
+        check_logits(model)
         check_scale(model.get_config()["preprocessing"], data.x_train)
     return classes
+
+
+def check_logits(model):
+    """Raise a ValueError if a `FocalNet` gives probabilities, of which a loss of logits would be wrong."""
+    activation = model.get_config()["classifier_activation"]
+    if activation:
+        raise ValueError(
+            f"{model.name} ends in a {activation}, and the loss wants logits: train it with "
+            "classifier_activation=None, and load its weights into the same network with the activation afterwards."
+        )
 
 
 def check_scale(preprocessing, images):

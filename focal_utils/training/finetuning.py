@@ -137,7 +137,7 @@ def finetune(
     batch_size = batch_that_fits(len(data.x_train)) if batch_size is None else batch_size
     model = started(start, data, seed)
     keeper = LowestLoss(patience)
-    for number, (frozen, lasts, rate) in enumerate(phases(model, epochs, head_epochs, gradual)):
+    for number, (frozen, lasts) in enumerate(phases(model, epochs, head_epochs, gradual)):
         freeze(model, frozen)
         whole = frozen < len(stages(model))
         keeper.phase = {"phase": number + 1, "open_stages": len(stages(model)) - frozen}
@@ -149,7 +149,7 @@ def finetune(
             augment,
             seed + number,
             callbacks=[keeper],
-            learning_rate=learning_rate * rate if whole else head_rate,
+            learning_rate=learning_rate if whole else head_rate,
             layer_rates=layer_rates(model, decay) if whole else None,
             **recipe,
         )
@@ -209,6 +209,8 @@ def started(start, data, seed=0):
         "classes": data.num_classes,
         "class_names": list(data.class_names),
         "include_top": True,
+        "pooling": None,
+        "classifier_activation": None,
         "preprocessing": config["preprocessing"] or "imagenet",
         "name": "finetuned",
     }
@@ -241,17 +243,17 @@ def network_of(start):
 
 
 def phases(model, epochs, head_epochs, gradual):
-    """What is trained one after the other: (frozen stages, epochs, factor on the learning rate) each.
+    """What is trained one after the other: (frozen stages, epochs) each.
 
     When stages are freed one by one, each phase but the last takes its share of the epochs, at least one.
     """
     count = len(stages(model))
-    listed = [(count, head_epochs, 1.0)] if head_epochs else []
+    listed = [(count, head_epochs)] if head_epochs else []
     if not gradual:
-        return [*listed, (0, epochs, 1.0)]
+        return [*listed, (0, epochs)]
     share = max(1, epochs // count)
-    opened = [(frozen, share, 1.0) for frozen in range(count - 1, 0, -1)]
-    return [*listed, *opened, (0, max(1, epochs - share * (count - 1)), 1.0)]
+    opened = [(frozen, share) for frozen in range(count - 1, 0, -1)]
+    return [*listed, *opened, (0, max(1, epochs - share * (count - 1)))]
 
 
 def accuracies_of(model, data):

@@ -8,6 +8,7 @@ import urllib.request
 from focal_utils.errors import DataNotFound
 from focal_utils.files import TIMEOUT, cache_folder, fetch
 from focal_utils.weights.checkpoints import load_checkpoint
+from focal_utils.weights.classes import name_classes
 from focal_utils.weights.saved import load_weights
 
 HUB = "https://huggingface.co"
@@ -15,22 +16,32 @@ HUB = "https://huggingface.co"
 FILE = "model.safetensors"
 
 
-def load_pretrained(model, source, repository=None):
+def load_pretrained(model, source, repository=None, stem=None):
     """Load weights into a `FocalNet`; returns the model.
+
+    With published weights come the names of the classes they tell apart, where `imagenet_classes` can be asked.
 
     Args:
         model: a `FocalNet` of the weights' variant.
         source: "imagenet" for published weights; or a path, of a `.weights.h5` file, which `load_weights` reads, or of
             a `.safetensors` or `.pth` file, which `load_checkpoint` reads.
         repository: where published weights are on the hub: `VARIANTS["tiny_srf"].repository`.
+        stem: "mean" or "repeat", for images of another number of channels than the checkpoint's; see `load_checkpoint`.
 
     Raises:
-        ValueError: "imagenet" and no repository; whatever the loading raises.
+        ValueError: "imagenet" and no repository; a `stem` for a `.weights.h5` file; whatever the loading raises.
     """
+    path = imagenet_weights(repository) if source == "imagenet" else source
+    if not str(path).endswith(".h5"):
+        load_checkpoint(model, path, stem=stem)
+    elif stem is None:
+        load_weights(model, path)
+    else:
+        raise ValueError(
+            f"stem={stem!r} fits published checkpoints to other channels, and {path} holds a model of ours."
+        )
     if source == "imagenet":
-        source = imagenet_weights(repository)
-    load = load_weights if str(source).endswith(".h5") else load_checkpoint
-    load(model, source)
+        name_classes(model)
     return model
 
 

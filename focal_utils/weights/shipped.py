@@ -35,7 +35,7 @@ def load_trained(name=None):
     shipped = {path.stem: path for path in sorted(data_folder().glob(SHIPPED))}
     if name is None:
         return list(shipped)
-    if name not in shipped:
+    if not isinstance(name, str) or name not in shipped:
         raise ValueError(f"No trained network is called {name!r}. Shipped are: {', '.join(shipped) or 'none'}.")
     path = shipped[name]
     with reading(path):

@@ -36,7 +36,8 @@ def chromium():
 @pytest.fixture
 def new_page(chromium):
     """A function that opens an empty page of the given size; what goes wrong in its scripts fails the test."""
-    contexts, errors = [], []
+    contexts = []
+    errors = []
 
     def open_page(width=1400, height=1300, **options):
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
@@ -61,12 +62,14 @@ def free_port():
 def jupyter_lab(tmp_path_factory):
     """A running JupyterLab: a function of a name and cells' sources that gives the address of a notebook of them."""
     folder = tmp_path_factory.mktemp("lab")
-    port, token = free_port(), secrets.token_hex(8)
+    port = free_port()
+    token = secrets.token_hex(8)
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--LabApp.news_url="]
     places = {f"JUPYTER_{kind}_DIR": str(folder / f".{kind.lower()}") for kind in ("CONFIG", "RUNTIME")}
-    places |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"), "PYTHONPATH": str(ROOT)}
+    places["JUPYTERLAB_SETTINGS_DIR"] = str(folder / ".settings")
+    places["PYTHONPATH"] = str(ROOT)
     (folder / ".settings").mkdir()
     with open(folder / "log.txt", "w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | places, cwd=folder)

@@ -159,8 +159,16 @@ def agree(in_page, model, pictures, plain=False):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_and_switch(in_page, name):
-    arguments = {"input_shape": (16, 16, 3), "embed_dim": 8, "depths": (1, 2), "patch_size": 2, "use_conv_embed": True}
-    arguments |= {"classes": 5, "preprocessing": "per_image"} | ARCHITECTURES[name]
+    arguments = {
+        "input_shape": (16, 16, 3),
+        "classes": 5,
+        "embed_dim": 8,
+        "depths": (1, 2),
+        "patch_size": 2,
+        "use_conv_embed": True,
+        "preprocessing": "per_image",
+        **ARCHITECTURES[name],
+    }
     model = filled(fu.FocalNet(**arguments))
     pictures = np.random.default_rng(1).integers(0, 256, (3, *arguments["input_shape"]), dtype="uint8")
     agree(in_page, model, pictures, plain=name == "in plain JavaScript")

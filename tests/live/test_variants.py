@@ -51,7 +51,8 @@ def from_timm(variant):
 
 def from_transformers(variant):
     depths, classes = shortened(variant)
-    row, stages = VARIANTS[variant], len(depths)
+    row = VARIANTS[variant]
+    stages = len(depths)
     config = transformers.FocalNetConfig(
         image_size=SIZE,
         patch_size=row.patch_size,
@@ -72,7 +73,8 @@ def from_transformers(variant):
 
 def timm_outputs(network, images):
     """Logits, and the map that each stage ends with, channels last."""
-    x, maps = network.stem(images), []
+    x = network.stem(images)
+    maps = []
     for stage in network.layers:
         x = stage(x)
         maps.append(x.permute(0, 2, 3, 1))

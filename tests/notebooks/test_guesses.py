@@ -12,6 +12,7 @@ from parts.files import notebooks
 
 FOLD = re.compile(r"<details\b(?P<open>[^>]*)>\s*<summary>(?P<summary>.*?)</summary>.*?</details>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
+PRINTED = re.compile(r"</summary>\s*<pre>(.*?)</pre>", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])(?<!e-)\d+(?:\.\d+)?(?![\w.]|,\d)")
 
 
@@ -39,12 +40,12 @@ def asked(cells):
 
 def revealed(cells, name):
     """Where a guess is revealed: (position, the questions that are answered there)."""
-    return [
-        (position, [keyword.arg for keyword in call.keywords])
-        for position, cell in enumerate(cells)
-        for call in calls(cell, ".reveal")
-        if ast.unparse(call.func) == f"{name}.reveal"
-    ]
+    found = []
+    for position, cell in enumerate(cells):
+        for call in calls(cell, ".reveal"):
+            if ast.unparse(call.func) == f"{name}.reveal":
+                found.append((position, [keyword.arg for keyword in call.keywords]))
+    return found
 
 
 def seen(cell):
@@ -92,14 +93,20 @@ def test_the_answer_is_folded_in_what_is_stored(path):
 
 
 def answers_told(cells, position):
-    """The numbers in the last line that a reveal printed, which sums the answer up."""
+    """The numbers in the last line that a reveal printed, which sums the answer up; what it printed comes first."""
     folded = [
-        output["data"].get("text/plain", "")
+        output["data"]["text/html"]
         for output in cells[position].outputs
         if 'class="answer"' in output.get("data", {}).get("text/html", "")
     ]
-    lines = "\n".join(folded).strip().splitlines()
+    lines = [line for page in folded for line in printed_in(page).strip().splitlines()]
     return set(NUMBER.findall(lines[-1])) if lines else set()
+
+
+def printed_in(page):
+    """What was printed into a fold, its first `<pre>`; figures and tables stand behind it."""
+    found = PRINTED.search(page)
+    return html.unescape(found[1]) if found else ""
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
@@ -114,7 +121,9 @@ def test_nothing_beside_the_fold_gives_the_answer_away(path):
             secret = answers_told(cells, end) - question - {"0", "1", "2", "3"}  # too small to be told from a count
             behind = cells[end + 1] if cells[end + 1].cell_type == "markdown" else None
             texts = {f"output of cell {i}": seen(cells[i]) for i in range(start, end + 1)}
-            texts |= {f"text of cell {i}": cells[i].source for i in range(start, end) if cells[i].cell_type != "code"}
+            for i in range(start, end):
+                if cells[i].cell_type != "code":
+                    texts[f"text of cell {i}"] = cells[i].source
             if behind is not None:
                 texts["the text behind the answer"] = FOLD.sub("", behind.source).partition("\n#")[0]
             for where, text in texts.items():

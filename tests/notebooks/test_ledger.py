@@ -27,8 +27,9 @@ def test_there_is_one_row_for_each_claim_in_the_articles_order(rows):
 
 
 def test_each_row_has_a_verdict_of_the_scale_and_a_figure(rows):
-    for number, _, verdict, figure, test, _ in rows:
-        assert verdict.startswith(VERDICTS), number
+    for number, _, figure, verdict, where, test, _ in rows:
+        assert verdict in VERDICTS, number
+        assert where, number
         assert re.search(r"\d", figure), number
         assert test, number
 

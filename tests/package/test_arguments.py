@@ -83,12 +83,10 @@ NO_WHOLE = [*NO_NUMBER, None, -1, -(10**9), 10**9, 2**64, 2.0, 1.5, np.float32(2
 NO_RATE = [*NO_NUMBER, -0.1, -1e300, 1e300, 10**9, np.float32(-1)]
 NO_FLAG = ["yes", "no", "", 0, 1, 2.0, None, [True], np.array([True, False]), float("nan")]
 NO_CHOICE = ["Focal", "linear ", "", 3, True, ["linear"], np.array(["linear", "none"]), float("nan"), b"linear"]
-CASES = [
-    pytest.param(name, argument, values, id=f"{name}-{argument}")
-    for table, values in ((WHOLE, NO_WHOLE), (NUMBERS, NO_RATE), (FLAGS, NO_FLAG), (CHOICES, NO_CHOICE))
-    for name, arguments in table.items()
-    for argument in arguments
-]
+CASES = []
+for table, values in ((WHOLE, NO_WHOLE), (NUMBERS, NO_RATE), (FLAGS, NO_FLAG), (CHOICES, NO_CHOICE)):
+    for name, arguments in table.items():
+        CASES += [pytest.param(name, argument, values, id=f"{name}-{argument}") for argument in arguments]
 
 
 @pytest.mark.parametrize(("name", "argument", "values"), CASES)

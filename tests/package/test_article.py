@@ -167,7 +167,8 @@ def test_the_layer_is_query_times_modulator(filters):
 
     product, (query, modulator) = sources(model.output)
     assert type(product).__name__ == "Multiply"
-    (from_x, before_query), (from_contexts, gathered) = sources(query), sources(modulator)
+    from_x, before_query = sources(query)
+    from_contexts, gathered = sources(modulator)
     assert {from_x, from_contexts} == set(dense)
     assert before_query == [x]
     gate = of_kind(model, "Conv2D")[0]
@@ -268,8 +269,13 @@ def test_the_network_layer_by_layer(network):
 
 def test_what_the_network_has_and_lacks(network):
     """Three modulations, three norms; no sum, no MLP, no embedding behind the stem, no block."""
-    expected = {"Conv2D": 1 + 3, "Dense": 3 * 2 + 1, "DepthwiseConv2D": 3 * 3}
-    expected |= {"GlobalAveragePooling2D": 1, "LayerNormalization": 3}
+    expected = {
+        "Conv2D": 1 + 3,
+        "Dense": 3 * 2 + 1,
+        "DepthwiseConv2D": 3 * 3,
+        "GlobalAveragePooling2D": 1,
+        "LayerNormalization": 3,
+    }
     assert kinds(network) == expected
     stem = 64 * (7 * 7 * 3 + 1)
     head = 10 * (64 + 1)

@@ -64,7 +64,9 @@ def test_one_word_makes_another_network():
     """Parameters and operations of known networks: timm's deit_tiny_patch16_224, and Swin-T but for its norms."""
     vit = {"mixer": "attention"}
     assert fu.count_parameters("tiny_iso_16", **vit) == 5_717_416
-    tokens, dim, depth = 14**2, 192, 12
+    tokens = 14**2
+    dim = 192
+    depth = 12
     mixing = depth * 2 * tokens**2 * dim
     assert fu.count_macs("tiny_iso_16", **vit) == tokens * dim * (3 * 16**2 + depth * 12 * dim) + mixing + 1000 * dim
     swin = {"mixer": "window", "window": 7}
@@ -98,7 +100,8 @@ def test_global_attention_knows_positions():
 
 
 def test_outputs_equal_keras():
-    layer, x = SelfAttention(8, num_heads=2), random(2, 3, 5, 8)
+    layer = SelfAttention(8, num_heads=2)
+    x = random(2, 3, 5, 8)
     layer.build(x.shape)
     theirs = keras.layers.MultiHeadAttention(num_heads=2, key_dim=4)
     tokens = x.reshape(2, 15, 8)
@@ -129,7 +132,8 @@ def test_who_sees_whom():
 
 
 def test_a_shift_does_not_wrap_around():
-    layer, x = WindowedAttention(4, num_heads=1, window=4, shift=True), random(1, 8, 8, 4)
+    layer = WindowedAttention(4, num_heads=1, window=4, shift=True)
+    x = random(1, 8, 8, 4)
     changed = x.copy()
     changed[0, 7, 7] += 10
     difference = np.abs(numpy(layer(changed)) - numpy(layer(x)))[0].max(axis=-1)

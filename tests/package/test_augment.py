@@ -51,7 +51,9 @@ def test_soften_blurs_and_sharpens(signs):
 
 def test_cover_hides_one_rectangle(signs):
     draws = still(6, len(signs))
-    draws[0, 0], draws[3:5] = 1, 1  # the first image only, in its middle, as large as can be
+    # the first image only, in its middle, as large as can be
+    draws[0, 0] = 1
+    draws[3:5] = 1
     covered = np.asarray(augment.cover(signs, draws, largest=0.5))
     hidden = (covered[0] == 127.5).all(axis=-1)
     assert hidden[8:24, 8:24].all() and hidden.sum() == 16 * 16

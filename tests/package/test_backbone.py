@@ -13,7 +13,7 @@ import focal_utils as fu
 from focal_utils.errors import DamagedData, DataNotFound
 from focal_utils.machine import jit_here
 from focal_utils.models import variants
-from focal_utils.weights import published
+from focal_utils.weights import classes, published
 
 
 def network(shape=(64, 96, 3), **more):
@@ -63,24 +63,87 @@ def test_frozen_stages_are_not_trained():
 
 def test_preprocessing_is_imagenets_and_that_of_the_layer():
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float32")
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    before, expected = images.copy(), (images / 255 - mean) / std
+    mean = np.array([0.485, 0.456, 0.406])
+    std = np.array([0.229, 0.224, 0.225])
+    before = images.copy()
+    expected = (images / 255 - mean) / std
     np.testing.assert_allclose(fu.preprocess_input(images.copy()), expected, atol=1e-5)
     layer = fu.focalnet("tiny_srf", (32, 32, 3), 5, embed_dim=4, depths=(1,), preprocessing="imagenet").layers[1]
     np.testing.assert_allclose(numpy(layer(images)), expected, atol=1e-4)
     assert np.array_equal(images, before)
 
 
-def test_predictions_get_their_names(tmp_path, monkeypatch):
-    index = {str(i): [f"n{i:08d}", f"class {i}"] for i in range(1000)}
-    (tmp_path / "index.json").write_text(json.dumps(index))
+@pytest.fixture
+def keras_list(tmp_path_factory, monkeypatch):
+    """Keras' list of ImageNet-1K, as if it had been fetched: class 7 is called "class 7"."""
+    path = tmp_path_factory.mktemp("keras") / "index.json"
+    path.write_text(json.dumps({str(i): [f"n{i:08d}", f"class {i}"] for i in range(1000)}))
     from keras.src.applications import imagenet_utils
 
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
-    monkeypatch.setattr(imagenet_utils.file_utils, "get_file", lambda *a, **k: str(tmp_path / "index.json"))
+    monkeypatch.setattr(imagenet_utils.file_utils, "get_file", lambda *a, **k: str(path))
+    monkeypatch.setattr(classes, "KERAS_LIST", path)
+
+
+@pytest.fixture
+def timm_list(tmp_path, monkeypatch):
+    """A timm of which nothing but its lists is there; classes of ImageNet-22K are in another order than their ids."""
+    folder = tmp_path / "site" / "timm" / "data" / "_info"
+    folder.mkdir(parents=True)
+    (tmp_path / "site" / "timm" / "__init__.py").write_text("raise ImportError('PyTorch is not installed')")
+    synsets = [f"n{(number + 1000) % 21842:08d}" for number in range(21842)]
+    (folder / "imagenet22k_ms_synsets.txt").write_text("\n".join(synsets))
+    (folder / "imagenet_synset_to_lemma.txt").write_text("\n".join(f"{name}\t{name[-4:]}, it" for name in synsets))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return folder
+
+
+def test_predictions_get_their_names(keras_list):
     logits = np.zeros((1, 1000), "float32")
-    logits[0, 7], logits[0, 3] = 5, 2
-    assert [name for _, name, _ in fu.decode_predictions(logits, top=2)[0]] == ["class 7", "class 3"]
+    logits[0, 7] = 5
+    logits[0, 3] = 2
+    assert fu.decode_predictions(logits, top=2) == [[("n00000007", "class 7", 5), ("n00000003", "class 3", 2)]]
+    assert fu.imagenet_classes()[999] == ("n00000999", "class 999")
+
+
+def test_predictions_of_imagenet_22k_get_theirs_of_timm(timm_list):
+    logits = np.zeros((2, 21842), "float32")
+    logits[:, 0] = (1, 3)
+    logits[:, 21841] = 2
+    best = [[name for _, name, _ in row] for row in fu.decode_predictions(logits, top=2)]
+    assert best == [["0999, it", "1000, it"], ["1000, it", "0999, it"]]
+
+
+def test_names_that_cannot_be_known_are_not_made_up(timm_list, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"count=500 is not known: choose one of 1000, 21842"):
+        fu.decode_predictions(np.zeros((1, 500)))
+    with pytest.raises(ValueError, match=r"got shape \(1000,\): give what the classifier says"):
+        fu.decode_predictions(np.zeros(1000))
+    (timm_list / "imagenet_synset_to_lemma.txt").write_text("n00001000\tone")
+    with pytest.raises(DamagedData, match="21841 of them without a name"):
+        fu.imagenet_classes(21842)
+    (timm_list / "imagenet22k_ms_synsets.txt").unlink()
+    with pytest.raises(DataNotFound, match="has no imagenet22k_ms_synsets.txt in .*: pip install timm"):
+        fu.imagenet_classes(21842)
+    monkeypatch.setattr(classes, "find_spec", lambda name: None)
+    with pytest.raises(DataNotFound, match="pip install --no-deps timm"):
+        fu.imagenet_classes(21842)
+    monkeypatch.setattr(classes, "KERAS_LIST", tmp_path / "nowhere.json")
+    monkeypatch.setenv("FOCAL_OFFLINE", "1")
+    with pytest.raises(DataNotFound, match="nowhere.json, and FOCAL_OFFLINE is set"):
+        fu.imagenet_classes()
+
+
+def test_a_list_that_keras_cannot_fetch_is_said(monkeypatch):
+    def fail(*_, **__):
+        raise Exception("URL fetch failure on https://…: None -- Network is unreachable")
+
+    monkeypatch.delenv("FOCAL_OFFLINE", raising=False)
+    monkeypatch.setattr(classes.imagenet_utils, "decode_predictions", fail)
+    with pytest.raises(
+        DataNotFound, match="URL fetch failure.*where there is a network, and bring what Keras then keeps"
+    ):
+        fu.imagenet_classes()
 
 
 SMALL = {"embed_dim": 4, "depths": (1, 1)}
@@ -110,13 +173,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
+def served(keras_list, tmp_path, monkeypatch):
     """A hub on this machine, with the weights of a small network in place of tiny_srf's."""
     import hashlib
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     model = fu.focalnet("tiny_srf", (32, 32, 3), **SMALL)
-    server.content, server.asked, server.tells = save(fu.peer_weights(model, "timm")), [], True
+    server.content = save(fu.peer_weights(model, "timm"))
+    server.asked = []
+    server.tells = True
     server.checksum = hashlib.sha256(server.content).hexdigest()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setattr(published, "HUB", f"http://127.0.0.1:{server.server_port}")
@@ -132,9 +197,48 @@ def served(tmp_path, monkeypatch):
 def test_imagenet_weights_are_fetched_once_pinned_and_checked(served):
     model = fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", **SMALL)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), served.model.get_weights(), strict=True))
+    assert model.class_names[7] == "class 7"
+    own = fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", class_names=list(map(str, range(1000))), **SMALL)
+    assert own.class_names[7] == "7"
     fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", include_top=False, **SMALL)
     where = "/timm/focalnet_tiny_srf.ms_in1k/resolve"
     assert served.asked == [f"{where}/main/model.safetensors", f"{where}/{'c' * 40}/model.safetensors"]
+
+
+def test_published_weights_come_without_names_where_nobody_knows_them(served, monkeypatch):
+    def unknown(count):
+        raise DataNotFound("no list")
+
+    monkeypatch.setattr(classes, "imagenet_classes", unknown)
+    assert fu.focalnet("tiny_srf", (32, 32, 3), weights="imagenet", **SMALL).class_names is None
+
+
+def test_weights_of_a_file_are_not_taken_for_imagenets(served, tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes(served.content)
+    model = fu.focalnet("tiny_srf", (32, 32, 3), weights=tmp_path / "mine.safetensors", **SMALL)
+    assert model.class_names is None
+    np.testing.assert_array_equal(model.get_weights()[0], served.model.get_weights()[0])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("stem", ["mean", "repeat"])
+def test_published_weights_for_any_number_of_channels(served, channels, stem):
+    model = fu.focalnet("tiny_srf", (32, 32, channels), include_top=False, weights="imagenet", stem=stem, **SMALL)
+    kernel = served.model.get_weights()[0]
+    bands = np.arange(channels) % 3
+    expected = kernel[:, :, bands] if stem == "repeat" else kernel.mean(axis=2, keepdims=True).repeat(channels, axis=2)
+    np.testing.assert_allclose(model.get_weights()[0], expected * 3 / channels, rtol=1e-5, atol=1e-8)
+    np.testing.assert_array_equal(model.get_weights()[1], served.model.get_weights()[1])
+
+
+def test_a_stem_is_asked_for_by_a_word(served, tmp_path):
+    with pytest.raises(ValueError, match='3 there, 5 here; .*stem="mean"'):
+        fu.focalnet("tiny_srf", (32, 32, 5), weights="imagenet", **SMALL)
+    with pytest.raises(ValueError, match="stem='mean' says how weights are fitted.*weights=None asks for none"):
+        fu.focalnet("tiny_srf", (32, 32, 5), stem="mean", **SMALL)
+    served.model.save_weights(tmp_path / "mine.weights.h5")
+    with pytest.raises(ValueError, match="stem='mean' fits published checkpoints to other channels"):
+        fu.focalnet("tiny_srf", (32, 32, 3), weights=tmp_path / "mine.weights.h5", stem="mean", **SMALL)
 
 
 def test_a_wrong_checksum_keeps_nothing(served, tmp_path):
@@ -173,7 +277,7 @@ def asked(monkeypatch):
     """What would be loaded: pairs of a model and a repository; nothing is."""
     pairs = []
     monkeypatch.setattr(
-        variants, "load_pretrained", lambda model, source, repository: pairs.append((model, repository))
+        variants, "load_pretrained", lambda model, source, repository, stem: pairs.append((model, repository))
     )
     return pairs
 

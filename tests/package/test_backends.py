@@ -60,7 +60,8 @@ def test_what_one_backend_saves_says_the_same_on_another(saver, loader, precisio
             pytest.skip(f"{backend} is not installed")
     outputs = request.getfixturevalue("outputs")
     for name in NETWORKS:
-        found, expected = outputs[loader][f"{saver}/{name}/{precision}"], outputs[saver][f"{saver}/{name}/float32"]
+        found = outputs[loader][f"{saver}/{name}/{precision}"]
+        expected = outputs[saver][f"{saver}/{name}/float32"]
         assert found.dtype == ("float64" if precision == "float64" else "float32")
         difference = np.abs(found - expected).max() / np.abs(expected).max()
         print(f"{name}: {difference:.1e}")

@@ -43,7 +43,8 @@ def names(folder):
 def test_the_last_two_are_kept_and_the_newer_is_restored(kept):
     folder, weights = kept
     assert names(folder) == ["step_000000006.npz", "step_000000009.npz"]
-    model, keeper = compiled(), Backup(folder, steps=3, run={"seed": 1})
+    model = compiled()
+    keeper = Backup(folder, steps=3, run={"seed": 1})
     assert keeper.restore(model) == 9 == keeper.step
     assert all(np.array_equal(one, other) for one, other in zip(weights, model.get_weights(), strict=True))
     assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 9
@@ -66,7 +67,8 @@ def test_a_damaged_backup_falls_back_to_the_one_before(damage, kept, capsys):
 
 def test_a_damaged_newer_backup_does_not_crowd_out_a_good_one(kept):
     (kept[0] / "step_000000009.npz").write_bytes(b"")
-    model, keeper = compiled(), Backup(kept[0], steps=3, every=1, run={"seed": 1})
+    model = compiled()
+    keeper = Backup(kept[0], steps=3, every=1, run={"seed": 1})
     keeper.set_model(model)
     keeper.step = keeper.restore(model) + 1
     keeper.save()
@@ -97,7 +99,8 @@ def test_the_backup_of_another_run_is_refused(units, run, message, kept):
 
 def test_a_full_disk_is_told_and_the_older_backup_is_whole(kept, monkeypatch):
     folder, weights = kept
-    model, keeper = compiled(), Backup(folder, steps=3, run={"seed": 1})
+    model = compiled()
+    keeper = Backup(folder, steps=3, run={"seed": 1})
     keeper.restore(model)
 
     def full(file, **values):
@@ -124,7 +127,8 @@ def test_keras_own_backup_repeats_the_epoch(tmp_path):
     """Why there is a `Backup` beside Keras' `BackupAndRestore`; once this fails, there need not be."""
 
     def run(*callbacks):
-        model, x = compiled(), np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
+        model = compiled()
+        x = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
         keeper = keras.callbacks.BackupAndRestore(tmp_path, save_freq=1)
         model.fit(x, x[:, :3], batch_size=4, epochs=2, callbacks=[keeper, *callbacks], verbose=0)
         return int(keras.ops.convert_to_numpy(model.optimizer.iterations))

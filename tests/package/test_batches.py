@@ -38,7 +38,8 @@ def test_each_epoch_has_an_order_and_an_augmentation_of_its_own(signs):
     assert not same(some(signs, 1), some(signs, 1, start=STEPS))
     plain = pipeline.training_batches(np.arange(200)[:, None, None, None], signs[1], 43, 32)
     seen = [images.numpy().ravel().astype(int) for images, _ in plain.take(2 * STEPS)]
-    first, second = np.concatenate(seen[:STEPS]), np.concatenate(seen[STEPS:])
+    first = np.concatenate(seen[:STEPS])
+    second = np.concatenate(seen[STEPS:])
     assert len(set(first)) == len(set(second)) == 32 * STEPS and list(first) != list(second)
 
 

@@ -121,12 +121,14 @@ def test_symbolic_sizes_and_configuration(switches):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", DOUBLE])
 @pytest.mark.parametrize("switches", [SWITCHES["pre"], SWITCHES["all"]], ids=["pre", "all"])
 def test_precision_of_a_block(policy, switches):
-    single, other = FocalBlock(8, **switches), FocalBlock(8, dtype=policy, **switches)
+    single = FocalBlock(8, **switches)
+    other = FocalBlock(8, dtype=policy, **switches)
     single.build((2, 6, 6, 8))
     other.build((2, 6, 6, 8))
     other.set_weights(single.get_weights())
     x = random(2, 6, 6, 8)
-    y, expected = other(x), ops.convert_to_numpy(single(x))
+    y = other(x)
+    expected = ops.convert_to_numpy(single(x))
     compute = policy.removeprefix("mixed_")
     assert keras.backend.standardize_dtype(y.dtype) == compute
     inner = (other.scale1, other.mlp.fc2, other.modulation.norm, other.modulation.contextualize.convs[0])
@@ -145,7 +147,8 @@ def test_layer_scale_starts_small():
 
 def test_mlp():
     mlp = randomised(Mlp(4, mlp_ratio=2.5), (1, 2, 3, 4))
-    first, second = mlp.fc1, mlp.fc2
+    first = mlp.fc1
+    second = mlp.fc2
     assert first.units == 10 and second.units == 4
     x = random(1, 2, 3, 4)
     hidden = gelu(ops.matmul(x, first.kernel) + first.bias)

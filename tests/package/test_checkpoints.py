@@ -67,7 +67,8 @@ def test_a_peers_network_is_loaded_and_says_the_same(name):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("arguments", [{}, LARGE, HUGE, {"depths": (3,), "patch_size": 16}])
 def test_the_round_trip_is_exact(family, arguments, tmp_path):
-    model, other = small(**arguments), small(**arguments)
+    model = small(**arguments)
+    other = small(**arguments)
     save_file(fu.peer_weights(model, family), tmp_path / "there.safetensors")
     report = fu.load_checkpoint(other, tmp_path / "there.safetensors")
     assert report.family in (family, "official") and same(model.get_weights(), other.get_weights())
@@ -90,7 +91,8 @@ def test_a_classifier_is_left_out_or_kept():
 
 
 def test_transformers_model_without_classifier_has_shorter_names():
-    model, other = small(), small(include_top=False)
+    model = small()
+    other = small(include_top=False)
     tensors = {name.removeprefix("focalnet."): v for name, v in fu.peer_weights(model, "transformers").items()}
     bare = {name: value for name, value in tensors.items() if not name.startswith("classifier")}
     assert fu.load_checkpoint(other, bare).family == "transformers"
@@ -195,7 +197,8 @@ def test_pytorchs_format_without_pytorch_says_what_to_do(tmp_path, monkeypatch):
 
 def test_pytorchs_format_is_read_and_runs_nothing(tmp_path):
     torch = pytest.importorskip("torch")
-    model, path = small(), tmp_path / "model.pth"
+    model = small()
+    path = tmp_path / "model.pth"
     tensors = {name: torch.from_numpy(value) for name, value in fu.peer_weights(model, "official").items()}
     torch.save({"model": tensors}, path)
     other = small()
@@ -234,7 +237,8 @@ def test_pytorchs_format_is_read_and_runs_nothing(tmp_path):
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_cause_is_the_right_one(family, here, there, cause):
-    shape, other = here.get("input_shape", (32, 32, 3)), there.get("input_shape", (32, 32, 3))
+    shape = here.get("input_shape", (32, 32, 3))
+    other = there.get("input_shape", (32, 32, 3))
     arguments = {"embed_dim": 8, "depths": (1, 2), "focal_levels": 2, "classes": 5}
     model = fu.FocalNet(**arguments | here | {"input_shape": shape})
     source = fu.peer_weights(fu.FocalNet(**arguments | there | {"input_shape": other}), family)
@@ -273,16 +277,19 @@ def behind(prefix):
     "prefix", ["module.", "_orig_mod.", "backbone.", "model.", "encoder.", "module._orig_mod.", "student.net."]
 )
 def test_what_stands_before_the_names_is_taken_off_and_told(prefix, family):
-    model, other = small(), small()
+    model = small()
+    other = small()
     report = fu.load_checkpoint(other, behind(prefix)(fu.peer_weights(model, family)))
     assert report.stripped == prefix and same(model.get_weights(), other.get_weights())
     assert report.skipped == [] and f"each behind {prefix!r}" in str(report)
 
 
 def test_other_parts_of_a_network_are_left_out_and_told():
-    model, other = small(include_top=False), small(include_top=False)
+    model = small(include_top=False)
+    other = small(include_top=False)
     source = behind("backbone.")(fu.peer_weights(model, "official"))
-    source |= {"decode_head.conv.weight": np.ones(3, "float32"), "n_averaged": np.int64(3)}
+    source["decode_head.conv.weight"] = np.ones(3, "float32")
+    source["n_averaged"] = np.int64(3)
     report = fu.load_checkpoint(other, source)
     assert report.skipped == ["decode_head.conv.weight", "n_averaged"] and same(
         model.get_weights(), other.get_weights()
@@ -325,7 +332,9 @@ def test_a_trainings_dictionaries_are_searched_and_an_average_is_taken(names, ta
 
 @pytest.mark.parametrize("prefix", ["ema.", "model.ema.", "swa."])
 def test_an_average_beside_the_weights_is_taken(prefix):
-    weights, average, other = small(), small(), small()
+    weights = small()
+    average = small()
+    other = small()
     source = behind("net.")(fu.peer_weights(weights, "official")) | behind(prefix)(fu.peer_weights(average, "official"))
     report = fu.load_checkpoint(other, source)
     assert report.stripped == prefix and same(average.get_weights(), other.get_weights())
@@ -372,10 +381,12 @@ def test_half_precision_is_read_from_files_and_dicts(tmp_path):
 
 @pytest.mark.parametrize("failing", [0, 3, -1])
 def test_an_assignment_that_fails_changes_nothing(failing, monkeypatch):
-    model, source = small(), fu.peer_weights(small(), "timm")
+    model = small()
+    source = fu.peer_weights(small(), "timm")
     variable = model.weights[failing]
     before = model.get_weights()
-    assign, failed = variable.assign, []
+    assign = variable.assign
+    failed = []
 
     def fails_once(value):
         if not failed:
@@ -446,7 +457,9 @@ def test_compressed_members_are_not_pytorchs(tmp_path):
 @pytest.mark.parametrize("name", ["model.pth", "model.pt", "last.ckpt", "checkpoint.pth.tar", "pytorch_model.bin"])
 def test_trainings_files_of_pytorch_are_read(name, tmp_path):
     torch = pytest.importorskip("torch")
-    model, other, path = small(), small(), tmp_path / name
+    model = small()
+    other = small()
+    path = tmp_path / name
     weights = {f"module.{key}": torch.from_numpy(value) for key, value in fu.peer_weights(model, "timm").items()}
     training = {"epoch": 3, "state_dict": weights, "args": argparse.Namespace(lr=0.1), "metric": np.float64(81.5)}
     torch.save(training, path)
@@ -458,11 +471,14 @@ def test_trainings_files_of_pytorch_are_read(name, tmp_path):
 
 def test_a_flipped_bit_in_a_checkpoint_of_pytorch_is_found(tmp_path):
     torch = pytest.importorskip("torch")
-    model, path = small(), tmp_path / "model.pth"
+    model = small()
+    path = tmp_path / "model.pth"
     torch.save({name: torch.from_numpy(value) for name, value in fu.peer_weights(model, "timm").items()}, path)
-    data, right = path.read_bytes(), model.get_weights()
+    data = path.read_bytes()
+    right = model.get_weights()
     other = [weight + 1 for weight in right]
-    rng, harmless = np.random.default_rng(0), 0
+    rng = np.random.default_rng(0)
+    harmless = 0
     for position in rng.integers(0, len(data), 150):
         flipped = bytearray(data)
         flipped[position] ^= 1 << int(rng.integers(8))
@@ -572,22 +588,27 @@ def test_a_stem_for_other_bands(bands, how, family):
     grey = np.random.default_rng(1).uniform(size=(2, 32, 32, 1)).astype("float32")
     if (bands, how) == (6, "repeat"):
         images = np.random.default_rng(2).uniform(size=(2, 32, 32, 3)).astype("float32")
-        expected, got = model(images), other(np.concatenate([images, images], axis=-1))
+        expected = model(images)
+        got = other(np.concatenate([images, images], axis=-1))
     elif how == "mean":
-        expected, got = model(np.repeat(grey, 3, axis=-1)), other(np.repeat(grey, bands, axis=-1))
+        expected = model(np.repeat(grey, 3, axis=-1))
+        got = other(np.repeat(grey, bands, axis=-1))
     else:
         kernel = keras.ops.convert_to_numpy(model.get_layer("stem").proj.kernel)
         expected = kernel[:, :, np.arange(bands) % 3] * np.float32(3 / bands)
         got = other.get_layer("stem").proj.kernel
-    expected, got = keras.ops.convert_to_numpy(expected), keras.ops.convert_to_numpy(got)
+    expected = keras.ops.convert_to_numpy(expected)
+    got = keras.ops.convert_to_numpy(got)
     assert np.abs(expected - got).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_dense_prediction_checkpoints_have_a_norm_for_each_map():
-    model, other = randomised(include_top=False), small(include_top=False, focal_windows=9)
+    model = randomised(include_top=False)
+    other = small(include_top=False, focal_windows=9)
     weights = fu.peer_weights(model, "official")
     source = {name.replace("norm.", "norm1.") if name.startswith("norm.") else name: v for name, v in weights.items()}
-    source |= {"norm0.weight": np.ones(8, "float32"), "norm0.bias": np.zeros(8, "float32")}
+    source["norm0.weight"] = np.ones(8, "float32")
+    source["norm0.bias"] = np.zeros(8, "float32")
     source = behind("backbone.")(source) | {"decode_head.conv.weight": np.ones(3, "float32")}
     report = fu.load_checkpoint(other, source, kernels="pad")
     assert report.skipped == ["norm0.weight", "norm0.bias", "decode_head.conv.weight"]

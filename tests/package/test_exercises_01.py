@@ -9,7 +9,8 @@ from tests.package.exercise_pages import solution
 
 
 def stacked(z, convs, activation=gelu):
-    contexts, source = [], z
+    contexts = []
+    source = z
     for conv in convs:
         source = activation(conv(source))
         contexts.append(source)
@@ -17,7 +18,8 @@ def stacked(z, convs, activation=gelu):
 
 
 def without_gelu_between(z, convs):
-    contexts, source = [], z
+    contexts = []
+    source = z
     for conv in convs:
         source = conv(source)
         contexts.append(gelu(source))
@@ -25,7 +27,8 @@ def without_gelu_between(z, convs):
 
 
 def residual(z, convs):
-    contexts, source = [], z
+    contexts = []
+    source = z
     for conv in convs:
         contexts.append(gelu(conv(source)))
         source = source + contexts[-1]

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
+import focal_utils as fu
 from focal_utils.exercises import verdict
 from parts.files import ROOT
 from tests.package.exercise_pages import mistakes_told_apart, solution
 
 NOTEBOOK = "07_gate_maps.ipynb"
+
+
+SIGN = fu.render_sign(14, seed=1)
 
 
 def shuffled(gates, rng):
@@ -27,9 +32,9 @@ def test_a_right_answer_is_accepted(exercise, answer):
 
 
 @pytest.mark.skipif(not (ROOT / "notebooks" / NOTEBOOK).is_file(), reason="the notebook is not there")
-@pytest.mark.parametrize("exercise", ["7.1 shuffle", "7.2 ratio"])
+@pytest.mark.parametrize("exercise", ["7.1 shuffle", "7.2 ratio", "7.3 a picture that needs its gates"])
 def test_the_solution_on_the_page_is_accepted(exercise):
-    solved, message = verdict(exercise, solution(NOTEBOOK, exercise, np=np))
+    solved, message = verdict(exercise, solution(NOTEBOOK, exercise, np=np, fu=fu, ops=ops))
     assert solved, message
 
 
@@ -90,6 +95,16 @@ WRONG = {
             (energy * inside).sum(axis=(1, 2)) / (energy * (1 - inside)).sum(axis=(1, 2))
         ),
         "yours is": lambda energy, inside: ratio(energy**3, inside),
+    },
+    "7.3 a picture that needs its gates": {
+        "put your answer": None,
+        "not a function": lambda: SIGN,
+        "crop or resize it": SIGN[:20],
+        "a picture has 0…255": SIGN - 300.0,
+        "multiply by 255": SIGN / 255,
+        "All its pixels are alike": np.full((32, 32, 3), 128),
+        "nearer to a decision": SIGN,
+        "was not sure before": fu.render_sign(0, scale=0.45, seed=3),
     },
 }
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)

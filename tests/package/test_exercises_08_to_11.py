@@ -2,24 +2,65 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
+import focal_utils as fu
 from focal_utils.exercises import verdict
 from tests.package.exercise_pages import mistakes_told_apart, solution
 
 PAGES = {
     "8.1 break-even": "08_focal_vs_self_attention.ipynb",
+    "8.2 a place for the class token": "08_focal_vs_self_attention.ipynb",
     "9.1 seeds": "09_ablations.ipynb",
     "10.1 layout": "10_pretrained_and_transfer.ipynb",
     "11.1 ring": "11_scaling_up.ipynb",
 }
 
 
+IMPORTED = {"np": np, "keras": keras, "ops": ops, "fu": fu}  # by the notebooks
+
+
 @pytest.mark.parametrize("exercise", PAGES)
 def test_the_folded_solution_is_right(exercise):
-    solved, said = verdict(exercise, solution(PAGES[exercise], exercise, np=np))
+    solved, said = verdict(exercise, solution(PAGES[exercise], exercise, **IMPORTED))
     assert solved and said.startswith("solved. Next: "), said
+
+
+class Mixer(keras.Layer):
+    """An answer to 8.2, in which one thing may be wrong."""
+
+    def __init__(self, dim, hears=True, focal=True, used=True, in_order=True, first_half=False, itself=True):
+        super().__init__()
+        self.dim = dim
+        self.hears = hears
+        self.focal = fu.FocalModulation(dim) if focal else keras.layers.Dense(dim)
+        self.used = used
+        self.in_order = in_order
+        self.first_half = first_half
+        self.itself = itself
+        self.order = np.random.default_rng(0).permutation(144)
+
+    def call(self, query, value):
+        token = query[:, :1]
+        patches = query[:, 1:]
+        x = patches if self.in_order else ops.take(patches, self.order, axis=1)
+        y = ops.reshape(self.focal(ops.reshape(x, (-1, 12, 12, self.dim))), (-1, 144, self.dim))
+        y = y if self.in_order else ops.take(y, np.argsort(self.order), axis=1)
+        y = y if self.used else patches
+        heard = ops.mean(patches[:, :100] if self.first_half else patches, axis=1, keepdims=True)
+        mixed = (token if self.itself else 0 * token) + (heard if self.hears else 0 * heard)
+        return ops.concatenate([mixed, y], axis=1)
+
+
+def mixer(**wrong):
+    return lambda dim: Mixer(dim, **wrong)
+
+
+def test_a_mixer_with_nothing_wrong_is_solved():
+    assert verdict("8.2 a place for the class token", mixer())[0]
 
 
 def mixing(kernels):
@@ -38,6 +79,19 @@ WRONG = {
         "The gates are missing": lambda kernels: mixing(kernels) / 2,
         "has k² weights": lambda kernels: (len(kernels) + 1 + sum(kernels)) / 2,
         "at another T than 7": lambda kernels: 7,
+    },
+    "8.2 a place for the class token": {
+        "put your answer": None,
+        "give its name alone": keras.layers.Dense(16),
+        "stopped with TypeError": lambda: None,
+        "gives a int": lambda dim: dim,
+        "As many tokens come out": lambda dim: fu.FocalModulation(dim) and keras.layers.Lambda(lambda x: x[:, 1:]),
+        "no fu.FocalModulation in it": mixer(focal=False),
+        "hears nothing": mixer(hears=False),
+        "moves only itself": mixer(used=False),
+        "above and below": mixer(in_order=False),
+        "not of the last one": mixer(first_half=True),
+        "forgets what it was": mixer(itself=False),
     },
     "9.1 seeds": {
         "put your answer": None,

@@ -109,7 +109,9 @@ def test_an_exact_address_holds_every_pixel():
 
 def test_what_cannot_run_in_a_page_is_refused(model):
     windows = fu.FocalNet((16, 16, 3), 4, embed_dim=8, depths=(1,), patch_size=2, mixer="window", window=4, num_heads=2)
-    for other in (windows, fu.FocalNet((None, None, 3), 4, embed_dim=8, depths=(1,))):
+    open_sides = fu.FocalNet((None, None, 3), 4, embed_dim=8, depths=(1,))
+    probabilities = fu.FocalNet((16, 16, 3), 4, embed_dim=8, depths=(1,), classifier_activation="softmax")
+    for other in (windows, open_sides, probabilities):
         assert not runs_in_page(other)
         with pytest.raises(ValueError, match="cannot run in a page"):
             network_bytes(other)

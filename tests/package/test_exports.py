@@ -65,7 +65,8 @@ def test_images_of_any_size_and_number(form, ending, quantize, tmp_path):
 @pytest.mark.parametrize(("form", "ending", "quantize"), FORMATS)
 def test_the_shipped_network(form, ending, quantize, tmp_path, signs):
     need(ending)
-    model, path = fu.load_trained("gtsrb"), tmp_path / f"signs{ending}"
+    model = fu.load_trained("gtsrb")
+    path = tmp_path / f"signs{ending}"
     write(model, path, quantize, signs.x_train[:100] if quantize == "int8" else None)
     expected = fu.predict(model, signs.x_test)
     with export.reader(path) as reader:
@@ -77,6 +78,21 @@ def test_the_shipped_network(form, ending, quantize, tmp_path, signs):
     assert np.mean(got.argmax(-1) == expected.argmax(-1)) >= (0.95 if quantize else 1)
     if quantize:
         assert difference.max() > LIMIT and export.size(path) < 0.4 * model.count_params() * 4
+
+
+@pytest.mark.parametrize(("form", "ending", "quantize"), FLOATS)
+def test_the_shipped_segmenter_on_pictures_of_any_size(form, ending, quantize, tmp_path):
+    need(ending)
+    model = fu.load_trained("nuclei")
+    path = tmp_path / f"nuclei{ending}"
+    write(model, path)
+    with export.reader(path) as reader:
+        for shape in ((1, 64, 64, 3), (2, 75, 66, 3), (1, 33, 130, 3)):
+            pictures = np.random.default_rng(1).integers(0, 256, shape).astype("float32")
+            got = export.logits(reader, pictures)
+            expected = np.asarray(model(pictures))
+            assert got.shape == (*shape[:3], 2)
+            assert np.abs(got - expected).max() <= LIMIT * np.abs(expected).max()
 
 
 @pytest.mark.data
@@ -122,7 +138,8 @@ def test_what_is_there_is_not_touched(name, tmp_path):
 
 
 def test_a_folder_of_exports_is_not_touched_and_is_written_whole(tmp_path, monkeypatch):
-    model, folder = fu.FocalNet((16, 16, 3), **TINY), tmp_path / "nets" / "net"
+    model = fu.FocalNet((16, 16, 3), **TINY)
+    folder = tmp_path / "nets" / "net"
     folder.mkdir(parents=True)
     with pytest.raises(FileExistsError, match="net is there already.*choose another --to"):
         export.export_all(model, "net", None, folder)
@@ -209,7 +226,9 @@ def test_gelu_of_the_package_is_in_onnx_as_erf(tmp_path):
 
     export_model(fu.FocalNet((16, 16, 3), **TINY), tmp_path / "net.onnx")
     found = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
-    blocks, gelus = 2, 4  # a block's two levels, its global context and its MLP
+    # a block's two levels, its global context and its MLP
+    blocks = 2
+    gelus = 4
     assert found.count("Erf") == blocks * gelus and "Erfc" not in found
 
 

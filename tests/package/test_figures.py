@@ -1,5 +1,6 @@
 """The charts say what they are given: names in the legend, units at the axes, the reference where it belongs."""
 
+import base64
 import io
 import json
 import re
@@ -114,3 +115,71 @@ def test_levels_have_the_same_colours_in_figures_and_in_the_explorer():
     names = [*figures.level_names(5, 5), "global"]
     assert [figures.level_colour(name) for name in names] == found[:6]
     assert len(set(found[:6])) == 6
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What is handed to IPython's `display`, a list of dicts."""
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    return shown
+
+
+def test_a_figure_has_its_text_as_a_caption_and_twice_as_many_dots_as_the_page(displayed):
+    figure = figures.grid(1, 2)[0]
+    figures.show(figure, "Two empty <b> panels, side by side.")
+    (bundle,) = displayed
+    page = bundle["text/html"]
+    assert bundle["text/plain"] == "Two empty <b> panels, side by side."
+    assert page.count("Two empty &lt;b&gt; panels, side by side.") == 2 and page.count("<figcaption") == 1
+    width = int(re.search(r'width="(\d+)"', page)[1])
+    pixels = figures.png_width(base64.b64decode(re.search(r"base64,([^\"]+)", page)[1]))
+    assert abs(pixels - 2 * width) <= 2
+
+
+def test_a_figure_that_would_be_large_keeps_the_dots_of_the_page(displayed):
+    figure, axes = figures.grid(1, 1, (5, 5))
+    figures.picture(axes[0, 0], np.random.default_rng(0).integers(0, 256, (400, 400, 3), "uint8"))
+    figures.show(figure, "Noise, which no format makes small.")
+    page = displayed[0]["text/html"]
+    pixels = figures.png_width(base64.b64decode(re.search(r"base64,([^\"]+)", page)[1]))
+    assert pixels == int(re.search(r'width="(\d+)"', page)[1])
+
+
+def test_a_table_is_one_and_its_text_stands_in_columns(displayed):
+    figures.table(["network", "right"], [["focal", "9 < 10"], ["windows", 7.5]])
+    (bundle,) = displayed
+    assert bundle["text/plain"] == "network    right\nfocal     9 < 10\nwindows      7.5"
+    assert bundle["text/html"].count("<tr>") == 3 and "9 &lt; 10" in bundle["text/html"]
+    assert '<th scope="row" style="text-align:left">focal</th>' in bundle["text/html"]
+
+
+def test_a_row_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="3 cells, and there are 2 columns"):
+        figures.table(["a", "b"], [["c", 1, 2]])
+
+
+def test_a_mixer_has_one_colour_in_all_figures():
+    styles = figures.mixer_styles(["self-attention", "focal modulation, L = 2", "focal modulation, L = 3", "other"])
+    alone = figures.mixer_styles(["FocalNet", "Swin", "ViT", "windowed attention, 7×7", "fused self-attention"])
+    assert styles["focal modulation, L = 2"]["color"] == alone["FocalNet"]["color"]
+    assert styles["self-attention"]["color"] == alone["ViT"]["color"]
+    assert alone["Swin"]["color"] == alone["windowed attention, 7×7"]["color"]
+    assert len({style["color"] for style in alone.values()}) == 4
+    two = styles["focal modulation, L = 2"]
+    three = styles["focal modulation, L = 3"]
+    assert two["color"] == three["color"] and two["linestyle"] != three["linestyle"]
+    assert styles["other"]["color"] not in {kind[1] for kind in figures.MIXERS}
+
+
+def test_guides_of_another_slope_look_otherwise_and_say_so():
+    series = {"attention": ([10, 100], [1, 100])}
+    (ax,) = drawn(figures.scaling(series, "pixels", "MB", guides=(1, 2)))
+    lines = [line.get_linestyle() for line in ax.lines if "slope" in line.get_label()]
+    assert len(set(lines)) == 2 or len({str(line._unscaled_dash_pattern) for line in ax.lines[1:]}) == 2
+    assert [text.get_text() for text in ax.texts] == ["slope 1", "slope 2"]
+
+
+def test_a_block_has_a_name_for_people():
+    assert figures.block_title("stage1_block2") == "stage 1, block 2"
+    assert figures.block_title("squared gradient") == "squared gradient"

@@ -34,7 +34,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, understands_range=True, cuts=()):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.understands_range, self.cuts, self.ranges = understands_range, list(cuts), []
+        self.understands_range = understands_range
+        self.cuts = list(cuts)
+        self.ranges = []
 
     @property
     def url(self):

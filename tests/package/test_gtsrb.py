@@ -56,10 +56,13 @@ def write_archives(folder, change=None):
     """
     members = {TRAINING: {}, TEST_IMAGES: {}, TEST_LABELS: {}}
     for label in range(2):
-        base, lines = f"GTSRB/Final_Training/Images/{label:05d}/", HEADER
+        base = f"GTSRB/Final_Training/Images/{label:05d}/"
+        lines = HEADER
         for track in range(3):
             for frame in range(2):
-                name, width, height = f"{track:05d}_{frame:05d}.ppm", 40 + 3 * track, 38 + 5 * frame
+                name = f"{track:05d}_{frame:05d}.ppm"
+                width = 40 + 3 * track
+                height = 38 + 5 * frame
                 members[TRAINING][base + name] = picture(100 * label + 10 * track + frame, width, height)[1]
                 lines += f"{name};{width};{height};5;6;{width - 5};{height - 6};{label}\r\n"
         members[TRAINING][base + f"GT-{label:05d}.csv"] = lines.encode()

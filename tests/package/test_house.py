@@ -39,7 +39,7 @@ MOST_NAMES = 16
 
 # A test may import the file that it tests, which its name says; these test a file of another name.
 TESTED_BY = {
-    "test_backbone.py": ("models.variants", "weights.published"),
+    "test_backbone.py": ("models.variants", "weights.classes", "weights.published"),
     "test_cifar10.py": ("data.loaders",),
     "test_checkpoints.py": ("weights.tensors",),
     "test_exercises_all.py": ("exercises.checking",),
@@ -97,7 +97,8 @@ def is_one_thing(target, value):
 
 def are_pair(one, other, first, second):
     """Whether `one` becomes `other` when the word `first` in it becomes `second`, or the other way round."""
-    words, others = one.split("_"), other.split("_")
+    words = one.split("_")
+    others = other.split("_")
     swapped = {first: second, second: first}
     return words != others and [swapped.get(word, word) for word in words] == others
 
@@ -170,7 +171,7 @@ def faults(rule, names):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_one_thought_a_line(rule):
-    found = faults(rule, code_files())
+    found = faults(rule, [*code_files(), *files_of_tests()])
     assert not found, "\n" + "\n".join(found)
 
 
@@ -276,7 +277,8 @@ def test_arrows_point_down():
 
 def circle(arrows):
     """A circle in a dict from name to the names it points to: a list of names, or None."""
-    done, path = set(), []
+    done = set()
+    path = []
 
     def walk(name):
         if name in path:
@@ -294,7 +296,8 @@ def circle(arrows):
 
 
 def test_there_is_no_circle():
-    between_files, between_subjects = {}, {}
+    between_files = {}
+    between_subjects = {}
     for name in package_files():
         module = as_module(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
         for _, other in imports(name):

@@ -38,7 +38,8 @@ def randomised(layer, shape):
 def reach(layer, size=31, dim=3):
     """Width of what the centre pixel of the last focal level sees, measured: which pixels change it?"""
     layer = randomised(layer, (1, size, size, dim))
-    x, middle = random(1, size, size, dim), size // 2
+    x = random(1, size, size, dim)
+    middle = size // 2
     rows = np.repeat(x, size, axis=0)
     rows[np.arange(size), np.arange(size)] += 10  # image i differs from x in row i
     level = layer.focal_level - 1
@@ -48,7 +49,8 @@ def reach(layer, size=31, dim=3):
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (6, 4)])
 def test_pixel_dense_is_dense(shape):
-    pixels, plain = dense(7, activation=gelu), keras.layers.Dense(7, activation=gelu)
+    pixels = dense(7, activation=gelu)
+    plain = keras.layers.Dense(7, activation=gelu)
     x = random(*shape)
     assert pixels(x).shape == pixels.compute_output_shape(shape) == (*shape[:-1], 7)
     plain.build(shape)
@@ -198,7 +200,8 @@ def test_context_shapes_are_told_before_they_are_computed():
 @pytest.mark.parametrize("gating", ["linear", "softmax", "none"])
 def test_aggregation_is_the_weighted_sum(gating, normalize):
     layer = GatedAggregation(gating, normalize_modulator=normalize)
-    contexts, logits = [random(2, 4, 5, 3), random(2, 4, 5, 3, seed=1), random(2, 1, 1, 3, seed=2)], random(2, 4, 5, 3)
+    contexts = [random(2, 4, 5, 3), random(2, 4, 5, 3, seed=1), random(2, 1, 1, 3, seed=2)]
+    logits = random(2, 4, 5, 3)
     gates = ops.convert_to_numpy(layer.gates(logits))
     if gating == "linear":
         np.testing.assert_array_equal(gates, logits)
@@ -233,7 +236,8 @@ def test_precision(policy, switches):
     other.build((2, 6, 6, 8))
     other.set_weights(single.get_weights())
     x = random(2, 6, 6, 8)
-    y, expected = other(x), ops.convert_to_numpy(single(x))
+    y = other(x)
+    expected = ops.convert_to_numpy(single(x))
     assert keras.backend.standardize_dtype(y.dtype) == policy.removeprefix("mixed_")
     tolerance = {"mixed_float16": 5e-3, "mixed_bfloat16": 5e-2, "float64": 1e-6}[policy]
     difference = np.abs(ops.convert_to_numpy(ops.cast(y, "float64")) - expected).max()

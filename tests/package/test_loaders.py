@@ -205,7 +205,8 @@ def test_real_medmnist_and_blood_cells(monkeypatch):
         if not (Path(REAL) / name).is_file():
             pytest.skip(f"FOCAL_DATA_DIR holds no {name}")
     monkeypatch.setenv("FOCAL_DATA_DIR", REAL)
-    breast, blood = load_medmnist("breastmnist"), load_blood_cells()
+    breast = load_medmnist("breastmnist")
+    blood = load_blood_cells()
     assert [len(y) for y in (breast.y_train, breast.y_val, breast.y_test)] == [546, 78, 156]
     assert [len(y) for y in (blood.y_train, blood.y_val, blood.y_test)] == [11_965, 1_710, 3_417]
     train = {image.tobytes() for image in blood.x_train}

@@ -100,7 +100,8 @@ def test_a_model_that_does_not_fit_leaves_the_others_alone(tmp_path):
 
 
 def test_what_is_saved_is_not_measured_again(tmp_path, monkeypatch):
-    path, layer = tmp_path / "rows.json", fu.FocalModulation(8)
+    path = tmp_path / "rows.json"
+    layer = fu.FocalModulation(8)
     first = fu.measure({"a": layer}, (8, 8, 8), rounds=1, save=path)
     report = json.loads(path.read_text())
     assert {"date", "machine", "versions", "rows"} <= set(report) and len(report["rows"]) == 1

@@ -99,7 +99,9 @@ def test_counts_equal_those_of_a_built_model(switches):
 def test_counts_of_a_single_layer():
     assert count_parameters(FocalModulation(96, focal_level=2), (56, 56, 96)) == 40_803
     assert count_parameters(FocalModulation(192, focal_level=3, focal_window=5), (1, 1, 192)) == 178_756
-    dim, levels, pixels = 8, 3, 5 * 6
+    dim = 8
+    levels = 3
+    pixels = 5 * 6
     expected = pixels * (dim * (2 * dim + levels + 1) + 2 * dim * dim + dim * (9 + 25 + 49))
     assert count_macs(FocalModulation(dim, levels), (5, 6, dim)) == expected
 
@@ -138,6 +140,41 @@ def test_shapes_and_configuration(switches):
     twin.set_weights(model.get_weights())
     assert twin.get_config() == model.get_config()
     np.testing.assert_array_equal(twin(random(2, 32, 32, 3)), y)
+
+
+@pytest.mark.parametrize(("pooling", "take"), [("avg", np.mean), ("max", np.max)])
+def test_pooling_gives_a_vector_of_the_map(pooling, take, tmp_path):
+    model = small(include_top=False, pooling=pooling)
+    bare = small(include_top=False)
+    bare.set_weights(model.get_weights())
+    x = random(2, 32, 32, 3)
+    y = keras.ops.convert_to_numpy(model(x))
+    assert model.output_shape == (None, 16)
+    np.testing.assert_allclose(y, take(keras.ops.convert_to_numpy(bare(x)), axis=(1, 2)), atol=1e-5)
+    model.save(tmp_path / "pooled.keras")
+    loaded = keras.saving.load_model(tmp_path / "pooled.keras")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(loaded(x)), y)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("policy", [None, "mixed_bfloat16"])
+def test_a_classifier_gives_probabilities_where_asked(activation, policy, tmp_path):
+    model = small(classifier_activation=activation, dtype=policy)
+    plain = small(dtype=policy)
+    plain.set_weights(model.get_weights())
+    x = random(2, 32, 32, 3)
+    y = model(x)
+    assert keras.backend.standardize_dtype(y.dtype) == "float32"
+    expected = getattr(keras.ops, activation)(plain(x))
+    y = keras.ops.convert_to_numpy(y)
+    np.testing.assert_allclose(y, keras.ops.convert_to_numpy(expected), atol=1e-6)
+    model.save(tmp_path / "probabilities.keras")
+    loaded = keras.saving.load_model(tmp_path / "probabilities.keras")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(loaded(x)), y)
+
+
+def test_without_a_classifier_its_activation_is_left_aside():
+    assert small(include_top=False, classifier_activation="softmax").get_config()["classifier_activation"] is None
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (33, 47), (100, 20)])
@@ -181,6 +218,10 @@ def test_an_image_smaller_than_the_total_stride(conv_embed):
         ({"modulate": "concat"}, "modulate='concat'.*'multiply', 'add'"),
         ({"drop_path_rate": 1.0}, "rate=1.0"),
         ({"focal_levles": 2}, "focal_levles"),
+        ({"pooling": "avg"}, "pooling='avg'.*include_top=False"),
+        ({"pooling": "mean", "include_top": False}, "pooling='mean'.*None, 'avg', 'max'"),
+        ({"classifier_activation": "relu"}, "classifier_activation='relu'.*'softmax', 'sigmoid'"),
+        ({"classifier_activation": "softmax", "classes": 1}, 'single class is always 1: take "sigmoid"'),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message):
@@ -212,12 +253,14 @@ def test_a_variant_with_other_arguments():
 @pytest.mark.parametrize("channels", [3, 1])
 def test_imagenet_preprocessing_is_part_of_the_model(channels):
     arguments = SMALL | {"input_shape": (32, 32, channels)}
-    raw, plain = FocalNet(preprocessing="imagenet", **arguments), FocalNet(**arguments)
+    raw = FocalNet(preprocessing="imagenet", **arguments)
+    plain = FocalNet(**arguments)
     plain.set_weights(raw.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, channels), dtype="uint8")
     mean, std = (np.array(v, "float32") for v in (IMAGENET_MEAN, IMAGENET_STD))
     if channels == 1:
-        mean, std = mean.mean(), std.mean()
+        mean = mean.mean()
+        std = std.mean()
     np.testing.assert_allclose(raw(images), plain((images / 255 - mean) / std), atol=1e-6)
     np.testing.assert_allclose(raw(images), raw(images.astype("float32")), atol=1e-6)
 
@@ -231,10 +274,12 @@ def test_per_image_preprocessing_does_not_see_light_and_contrast():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_gives_full_logits(policy):
-    full, mixed = small(preprocessing="imagenet"), small(preprocessing="imagenet", dtype=policy)
+    full = small(preprocessing="imagenet")
+    mixed = small(preprocessing="imagenet", dtype=policy)
     mixed.set_weights(full.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype="uint8")
-    logits, expected = mixed(images), keras.ops.convert_to_numpy(full(images))
+    logits = mixed(images)
+    expected = keras.ops.convert_to_numpy(full(images))
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     assert mixed.get_layer("stage1_block0").compute_dtype == policy.removeprefix("mixed_")
     assert all(keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in mixed.weights)

@@ -28,7 +28,8 @@ def images():
     return np.random.default_rng(4).integers(0, 256, (6, 16, 16, 3)).astype("uint8")
 
 
-FIRST, SECOND = "stage0_block0", "stage1_block0"
+FIRST = "stage0_block0"
+SECOND = "stage1_block0"
 
 
 def by_name(traces):
@@ -188,7 +189,8 @@ def test_modulator_energy_is_the_squared_length(model, images):
 
 
 def test_the_input_gradient_is_what_finite_differences_say(model, images):
-    x, labels = images[:2].astype("float32"), np.array([1, 4])
+    x = images[:2].astype("float32")
+    labels = np.array([1, 4])
     gradient = tracing.input_gradient(model, x, labels)
     assert gradient.shape == x.shape
     direction = np.sign(gradient)

@@ -63,7 +63,8 @@ def test_the_paired_interval_is_that_of_agresti_and_min():
 
 
 def test_the_paired_interval_covers_and_never_vanishes():
-    rng, hits = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    hits = []
     for _ in range(400):  # truth: 2 % won, 8 % lost
         case = rng.choice(4, 300, p=[0.8, 0.08, 0.02, 0.1])
         _, low, high = statistics.paired_difference(case < 2, (case == 0) | (case == 2))

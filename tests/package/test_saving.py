@@ -196,11 +196,23 @@ def test_names_belong_to_a_classifier():
 def test_a_file_of_the_former_version_loads(tmp_path):
     """Its configuration has no names and no policy, numbers per stage as lists, and blocks with few arguments."""
     model = small()
-    old = {name: value for name, value in model.get_config().items() if name != "class_names"} | {"dtype": None}
-    old |= {"depths": [1, 1], "focal_levels": [2, 2], "input_shape": [16, 16, 3]}
+    former = {"dtype": None, "depths": [1, 1], "focal_levels": [2, 2], "input_shape": [16, 16, 3]}
+    old = {**model.get_config(), **former}
+    del old["class_names"]
     assert fu.FocalNet.from_config(old).count_params() == model.count_params()
-    old = {"name": "b", "trainable": True, "dtype": "float32", "dim": 8, "mlp_ratio": 4.0, "dropout": 0.0}
-    old |= {"drop_path": 0.0, "use_postln": False, "layer_scale": None, "mixer": "focal", "focal_level": 3}
+    old = {
+        "name": "b",
+        "trainable": True,
+        "dtype": "float32",
+        "dim": 8,
+        "mlp_ratio": 4.0,
+        "dropout": 0.0,
+        "drop_path": 0.0,
+        "use_postln": False,
+        "layer_scale": None,
+        "mixer": "focal",
+        "focal_level": 3,
+    }
     assert fu.FocalBlock.from_config(old).modulation.config["focal_level"] == 3
 
 
@@ -217,3 +229,17 @@ def test_a_shipped_network_knows_its_classes(name, label, called, classes, tmp_p
     assert network.class_names[label] == called and len(network.class_names) == classes
     assert network.class_names == list(fu.GTSRB_CLASSES) or name != "gtsrb"
     assert saved(network, tmp_path).class_names == network.class_names
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **more: keras.layers.Dense(3, **more), lambda **more: keras.layers.Conv2D(3, 1, **more)]
+)
+def test_a_layer_keeps_this_gelu_as_its_activation(make, tmp_path):
+    """Keras' own function of this name is exact, too, but cannot be said in ONNX."""
+    images = keras.Input((4, 4, 2))
+    model = keras.Model(images, make(activation=fu.gelu)(images))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.layers[-1].activation is fu.gelu
+    assert keras.models.clone_model(loaded).layers[-1].activation is fu.gelu
+    assert fu.load_trained("nuclei").get_layer("details").activation is fu.gelu

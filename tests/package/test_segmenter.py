@@ -42,6 +42,21 @@ def test_the_same_decoder_on_other_mixers(mixer):
     assert fu.segmenter(backbone, 2)(pictures(33, 40)).shape == (1, 33, 40, 2)
 
 
+@pytest.mark.parametrize("sides", [(32, 32), (33, 47)])
+def test_what_it_costs_does_not_depend_on_whether_its_sides_are_open(sides):
+    of_one_size = small(sides)
+    macs = fu.count_macs(of_one_size)
+    assert fu.count_macs(small(), (*sides, 3)) == macs > 0
+    assert fu.count_macs(small((None, sides[1])), (*sides, 3)) == macs
+    assert fu.count_parameters(small(), (*sides, 3)) == fu.count_parameters(of_one_size) == of_one_size.count_params()
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 1), (32, 33, 3), (32, 3)])
+def test_what_it_does_not_take_has_no_cost(shape):
+    with pytest.raises(ValueError, match="takes inputs of shape"):
+        fu.count_macs(small((None, 32)), shape)
+
+
 def test_any_model_of_several_maps_is_a_backbone():
     images = keras.Input((None, None, 3))
     fine = keras.layers.Conv2D(6, 3, 2, padding="same")(images)

@@ -140,7 +140,7 @@ def test_shipped_networks_are_listed_and_loaded(shipped):
     np.testing.assert_array_equal(model(images), shipped[0](images))
 
 
-@pytest.mark.parametrize("name", ["cats", "../saved", "signs.keras", ""])
+@pytest.mark.parametrize("name", ["cats", "../saved", "signs.keras", "", {"a": 1}, ["signs"], 3])
 def test_an_unknown_name_lists_the_shipped_ones(name, shipped):
     with pytest.raises(ValueError, match=f"{re.escape(repr(name))}.*Shipped are: signs"):
         load_trained(name)
@@ -213,7 +213,8 @@ def called(dim=6):
 
 
 def test_weights_of_a_model_of_layers_of_its_own(tmp_path):
-    model, other = called(), called()
+    model = called()
+    other = called()
     path = tmp_path / "own.weights.h5"
     model.save_weights(path)
     load_weights(other, path)
@@ -231,7 +232,8 @@ def test_weights_of_other_kinds_of_models(tmp_path):
         inner = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=1)])
         return keras.Model([left, right], [inner(left - right), keras.layers.BatchNormalization()(right)])
 
-    model, other = build(), build()
+    model = build()
+    other = build()
     path = tmp_path / "two.weights.h5"
     model.save_weights(path)
     load_weights(other, path)
@@ -285,7 +287,8 @@ def test_weights_of_another_precision_are_taken(tmp_path):
 def test_a_flipped_bit_in_a_weights_file_changes_all_or_nothing(tmp_path):
     """The format has no checksums: what is seen is refused, and what is not is one number, whole."""
     model, path = saved(tmp_path)
-    data, right = path.read_bytes(), model.get_weights()
+    data = path.read_bytes()
+    right = model.get_weights()
     other = [weight + 1 for weight in right]
     rng = np.random.default_rng(0)
     for position in rng.integers(0, len(data), 20):

@@ -30,7 +30,8 @@ def test_the_seed_decides():
 
 
 def test_more_images_only_grow_at_the_end():
-    few, many = render_signs(400, seed=2), render_signs(900, seed=2)
+    few = render_signs(400, seed=2)
+    many = render_signs(900, seed=2)
     for part in ("train", "val", "test"):
         x, y = getattr(few, f"x_{part}"), getattr(few, f"y_{part}")
         np.testing.assert_array_equal(getattr(many, f"x_{part}")[: len(x)], x)
@@ -103,6 +104,8 @@ def test_images_vary():
         ({"n": 10, "scale": float("nan")}, "scale is nan"),
         ({"n": "10"}, "n is '10', expected at least 3"),
         ({"n": 10.5}, "n is 10.5"),
+        ({"n": 10**12}, "would take more than 8 GB"),
+        ({"n": 10**7, "size": 1024}, "1024×1024 pixels would take more than 8 GB"),
         ({"n": 10, "size": "32"}, "size is '32', expected 8 to 1024 pixels, a whole number"),
         ({"n": 10, "size": 32.5}, "size is 32.5"),
         ({"n": 10, "classes": ["14"]}, "classes are of type <U2, expected whole numbers"),
@@ -159,7 +162,8 @@ def contrast(images):
 @pytest.mark.skipif(not os.environ.get("FOCAL_DATA_DIR"), reason="needs real GTSRB images: set FOCAL_DATA_DIR")
 def test_rendered_signs_resemble_real_ones():
     """Nearest mean rendered image: right far more often than the 2.7 % of chance on 37 classes."""
-    rendered, real = render_signs(4000, seed=0), load_gtsrb(download=False)
+    rendered = render_signs(4000, seed=0)
+    real = load_gtsrb(download=False)
     means = np.stack([contrast(rendered.x_train[rendered.y_train == label]).mean(0) for label in RENDERED_CLASSES])
     chosen = np.isin(real.y_test, RENDERED_CLASSES)
     nearest = np.array(RENDERED_CLASSES)[(contrast(real.x_test[chosen]) @ contrast(means).T).argmax(1)]

@@ -16,7 +16,8 @@ def test_the_interval_of_a_few_values_is_students():
 
 
 def test_students_interval_covers_as_often_as_it_says():
-    rng, hits = np.random.default_rng(0), 0
+    rng = np.random.default_rng(0)
+    hits = 0
     for _ in range(2000):
         mean, half = statistics.mean_interval(rng.normal(1, 2, 3))
         hits += abs(mean - 1) < half
@@ -65,3 +66,28 @@ def test_ranks_share_their_mean_along_the_last_axis():
     x = np.array([[3, 1, 3, 2], [1, 1, 1, 1]])
     y = np.array([[4, 1, 3, 2], [1, 2, 3, 4]])
     assert np.allclose(statistics.rank_correlation(x, y), [0.9486832980505138, 0])
+
+
+@pytest.mark.parametrize(
+    ("interval", "careful", "word"),
+    [
+        ((0.1, 0.5), (0.05, 0.6), "shown"),
+        ((-0.5, -0.1), (-0.6, -0.05), "shown"),
+        ((0.1, 0.5), (-0.1, 0.7), "hint"),
+        ((-0.1, 0.5), (-0.3, 0.7), "not shown"),
+        ((0.0, 0.5), (0.0, 0.5), "not shown"),
+    ],
+)
+def test_one_word_for_an_interval(interval, careful, word):
+    assert statistics.verdict(interval, careful) == word
+
+
+@pytest.mark.parametrize(("interval", "careful"), [((0.1, 0.5), (0.2, 0.4)), ((0.5, 0.1), (0, 1)), ((0, 1), (0.5, 2))])
+def test_a_careful_interval_is_the_wider_one(interval, careful):
+    with pytest.raises(ValueError, match="must hold the other"):
+        statistics.verdict(interval, careful)
+
+
+def test_an_interval_is_widened_around_its_middle():
+    assert statistics.widened((1.0, 3.0), 2) == (0.0, 4.0)
+    assert statistics.widened((-2.0, -1.0), 1) == (-2.0, -1.0)

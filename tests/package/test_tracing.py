@@ -142,7 +142,8 @@ def test_a_model_without_focal_blocks_and_a_single_image_are_refused(images):
 def test_a_trace_costs_at_most_1_3_times_a_plain_forward_pass():
     model = fu.FocalNet((64, 64, 3), 10, embed_dim=48, depths=(2, 2), patch_size=2)
     batch = np.random.default_rng(0).normal(size=(8, 64, 64, 3)).astype("float32")
-    plain, traced = [], []
+    plain = []
+    traced = []
     for _ in range(9):  # in turn, so that a busy moment hits both
         for times, act in ((plain, lambda: fu.predict(model, batch)), (traced, lambda: fu.trace(model, batch))):
             start = time.perf_counter()

@@ -77,7 +77,8 @@ def test_an_unknown_optimizer_is_refused():
 
 
 def test_it_learns_logs_and_keeps_the_best(signs, tmp_path, capsys):
-    log, best = tmp_path / "log.csv", tmp_path / "best.weights.h5"
+    log = tmp_path / "log.csv"
+    best = tmp_path / "best.weights.h5"
     history = fu.train(network(), signs, 6, 32, augment=None, log=log, best=best, learning_rate=5e-3, ema=0.9).history
     accuracies = [float(row["val_accuracy"]) for row in rows(log)]
     assert accuracies == pytest.approx(history["val_accuracy"]) and max(accuracies) > 0.7
@@ -107,7 +108,8 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(optimizer, signs,
     options = {"augment": augment_signs, "optimizer": optimizer, "learning_rate": 1e-2, "ema": 0.9}
 
     def run(name, *callbacks):
-        model, place = network(drop_path_rate=0.2), tmp_path / name
+        model = network(drop_path_rate=0.2)
+        place = tmp_path / name
         paths = {"log": place / "log.csv", "best": place / "best.weights.h5", "backup": place / "backup"}
         place.mkdir(exist_ok=True)
         history = fu.train(model, few, 3, 32, backup_every=2, callbacks=callbacks, **paths, **options).history
@@ -153,12 +155,14 @@ def test_accumulated_gradients_are_those_of_a_larger_batch(signs, monkeypatch):
     def moved(model):
         return np.concatenate([(a - b).ravel() for a, b in zip(model.get_weights(), start, strict=True)])
 
-    whole, parts = training.compile_model(network(), 10), training.compile_model(network(), 10, accumulate=2)
+    whole = training.compile_model(network(), 10)
+    parts = training.compile_model(network(), 10, accumulate=2)
     whole.train_on_batch(x, y)
     parts.train_on_batch(x[:32], y[:32])
     assert not moved(parts).any()
     parts.train_on_batch(x[32:], y[32:])
-    one, other = moved(whole), moved(parts)
+    one = moved(whole)
+    other = moved(parts)
     assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999
     assert np.linalg.norm(one) == pytest.approx(np.linalg.norm(other), rel=1e-3)
 

@@ -136,6 +136,11 @@ def test_a_model_that_ends_in_no_logits_is_refused(blobs):
         fu.accuracy(trunk, blobs.x_val, blobs.y_val)
 
 
+def test_a_network_of_probabilities_is_refused(blobs):
+    with pytest.raises(ValueError, match="ends in a softmax, and the loss wants logits.*classifier_activation=None"):
+        fu.train(network(classifier_activation="softmax"), blobs, 1, 32)
+
+
 def own_batches(kind):
     x = pictures(8).astype("float32")
     y = np.eye(3)[np.arange(8) % 3]

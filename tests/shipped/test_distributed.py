@@ -13,7 +13,8 @@ from focal_utils.measuring import installed_backends
 from parts.jobs import Job, JobFailed
 from train_distributed import WAYS
 
-LOSSES_ALIKE, WEIGHTS_ALIKE = 1e-4, 1e-5
+LOSSES_ALIKE = 1e-4
+WEIGHTS_ALIKE = 1e-5
 SMALL = ["--steps", 5, "--epochs", 1, "--batch-size", 8, "--validation", 8]
 
 needs_tensorflow = pytest.mark.skipif(
@@ -69,7 +70,8 @@ def test_where_one_process_fails_the_others_are_ended():
 
 
 def test_the_kills_are_spread_over_the_run_and_over_jobs():
-    plan, steps = kill_runs.plan(), kill_runs.EPOCHS * kill_runs.STEPS
+    plan = kill_runs.plan()
+    steps = kill_runs.EPOCHS * kill_runs.STEPS
     moments = sorted(moment for _, _, moment in plan)
     assert len(plan) == 20 and all(i <= 20 * moment / steps <= i + 1 for i, moment in enumerate(moments))
     single = [ranks for way, ranks, _ in plan if len(ranks) < WAYS[way][1]]

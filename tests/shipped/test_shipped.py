@@ -10,7 +10,8 @@ from focal_utils.training import PROMINENCE, SMOOTH
 from parts.recipes import RECIPES
 from parts.segmenters import SEGMENTERS, figures
 
-WEIGHTS, RESULTS = fu.data_folder() / "weights", fu.data_folder() / "results"
+WEIGHTS = fu.data_folder() / "weights"
+RESULTS = fu.data_folder() / "results"
 SHIPPED = fu.load_trained()
 NAMES = [name for name in SHIPPED if name in RECIPES]
 

@@ -35,8 +35,11 @@ def test_stock_layers_do_as_much_as_ours(task):
     import focal_utils as fu
     from parts.networks import stock_focalnet
 
-    size, classes, network = TASKS[task].size, TASKS[task].classes, TASKS[task].network
-    ours, stock = fu.FocalNet((size, size, 3), classes, **network), stock_focalnet((size, size, 3), classes, **network)
+    size = TASKS[task].size
+    classes = TASKS[task].classes
+    network = TASKS[task].network
+    ours = fu.FocalNet((size, size, 3), classes, **network)
+    stock = stock_focalnet((size, size, 3), classes, **network)
     assert ours.count_params() == stock.count_params()
     assert {OURS, PRODUCT} <= set(contenders(task))
 

@@ -95,13 +95,30 @@ def test_what_large_pictures_take_is_summed_up():
         measured(attention, 1024, 1024, None, (), "did not fit in 8.0 GB"),
         measured(attention, 768, 768, None, (), "did not fit in 8.0 GB"),
     ]
-    found = large.summary(rows)
+    found = large.summary("training", rows)
     assert found[focal]["growth"] == {"power": 1, "from": [256, 256], "to": [1024, 1024]}
     assert found[focal]["growth_recomputing"] is None and found[focal]["first_that_does_not_fit"] is None
     assert found[focal]["recomputing"] == [{"height": 256, "width": 256, "memory": 0.5, "time": 1.5}]
     assert found[attention]["growth"] is None and found[attention]["first_that_does_not_fit"] == [768, 768]
-    assert not large.complete(rows)
+    assert not large.complete("training", rows)
     rows[2]["rounds"] = [1.0]
-    assert large.summary(rows)[focal]["recomputing"][0]["time"] is None
+    assert large.summary("training", rows)[focal]["recomputing"][0]["time"] is None
     names = [mixer + ending for mixer in MIXERS for ending in ("", large.AGAIN)]
-    assert large.complete([measured(name, *size, 1) for name in names for size in large.SIZES])
+    assert large.complete("training", [measured(name, *size, 1) for name in names for size in large.SIZES])
+
+
+def test_what_an_answer_takes_is_summed_up():
+    focal, windows, attention = MIXERS
+    rows = [
+        measured(focal, 1024, 1024, 1600) | {"seconds": 0.9},
+        measured(focal, 256, 256, 100) | {"seconds": 0.1},
+        measured(attention, 1024, 1024, None, (), "did not fit in 8.0 GB") | {"seconds": None},
+    ]
+    found = large.summary("forward", rows)
+    assert found[focal]["answering"] == [
+        {"height": 256, "width": 256, "seconds": 0.1, "peak_bytes": 100},
+        {"height": 1024, "width": 1024, "seconds": 0.9, "peak_bytes": 1600},
+    ]
+    assert found[attention] == {"growth": None, "first_that_does_not_fit": [1024, 1024], "answering": []}
+    assert "recomputing" not in found[windows] and not large.complete("forward", rows)
+    assert large.complete("forward", [measured(mixer, *size, 1) for mixer in MIXERS for size in large.SIZES])

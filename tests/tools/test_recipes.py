@@ -11,9 +11,9 @@ import pytest
 import evaluate
 import focal_utils as fu
 import train
-import write_results
 from focal_utils.tracing import map_geometry
 from parts import recipes
+from parts.cards import classifier_rows, table
 from parts.files import write_text
 from parts.networks import resnet18, stock_focalnet
 
@@ -82,7 +82,7 @@ def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
         for run in report["runs"][:2]
     )
     assert report["summary"]["focalnet"]["mean"] == pytest.approx(np.mean(found[:2]), abs=1e-5)
-    card = write_results.weights_card("gtsrb", facts, report, None)
+    card = table("gtsrb", classifier_rows("gtsrb", facts, report, None))
     assert f"(2 seeds, {facts['parameters']:,} parameters)" in card and f"{100 * facts['test_accuracy']:.2f} %" in card
 
 
@@ -132,5 +132,6 @@ def test_peers_are_what_they_say():
     trained = sum(np.prod(weight.shape) for weight in resnet18((28, 28, 3), 8).trainable_weights)
     assert trained == 11_173_962 - 2 * 513  # ResNet-18 with this stem for ten classes, less two of them
     network = {"embed_dim": 8, "depths": (1, 2), "focal_levels": (2, 1), "patch_size": 2}
-    ours, stock = fu.FocalNet((16, 16, 3), 5, **network), stock_focalnet((16, 16, 3), 5, **network)
+    ours = fu.FocalNet((16, 16, 3), 5, **network)
+    stock = stock_focalnet((16, 16, 3), 5, **network)
     assert ours.count_params() == stock.count_params()

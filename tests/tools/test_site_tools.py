@@ -12,7 +12,7 @@ from check_site import problems, read_pages
 from make_site_source import PAGES, WIDGET, linked, site_notebook
 from parts.api_pages import described
 from parts.files import ROOT
-from parts.reading import captioned, prepare
+from parts.reading import captioned, is_wiring, prepare
 from write_links import badge
 
 ADDRESS = "https://github.com/someone/focal-modulation"
@@ -113,6 +113,33 @@ def test_a_figure_has_the_caption_that_its_alternative_text_is():
     assert captioned('<img alt="A &lt;b&gt; sign" src="data:,">') == (
         '<figure><img alt="A &lt;b&gt; sign" src="data:,"><figcaption>A &lt;b&gt; sign</figcaption></figure>'
     )
+
+
+def test_a_figure_that_has_its_caption_gets_no_other():
+    shown = '<figure style="margin:0"><img alt="A sign" src="data:,"><figcaption style="a">A sign</figcaption></figure>'
+    assert captioned(shown) == captioned('<img alt="A sign" src="data:,">')
+    assert captioned(shown + "<p>and</p>" + shown).count("<figcaption>") == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "wiring"),
+    [
+        ("assert x > 0", True),
+        ("assert x > 0\nprint('above zero')", True),
+        ("print('above zero')", False),
+        ("x = f(1)\nassert x > 0", False),
+        ("%pip list", False),
+    ],
+)
+def test_cells_that_only_check_are_wiring(source, wiring):
+    assert is_wiring(cell("code", source)) is wiring
+
+
+def test_a_folded_cell_says_what_it_holds():
+    cells = [cell("code", "# @title draws the sizes\nx = 1", tags=["folded"])]
+    prepare(cells)
+    assert cells[0].metadata["mystnb"]["code_prompt_show"] == "Show the code: draws the sizes"
+    assert cells[0].metadata["tags"] == ["folded", "hide-input"]
 
 
 @pytest.mark.parametrize("ink, drawing", [(20, True), (150, False)])

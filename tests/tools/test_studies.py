@@ -1,6 +1,7 @@
 """The studies compare what they say: equal sizes, one argument at a time; an interrupted study goes on."""
 
 import json
+from itertools import product
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_shipped_results_are_complete_and_of_this_study(name):
     study = STUDIES[name]
     assert facts["complete"] and facts["command"] == f"python tools/run_study.py {name}"
     assert facts["networks"] == json.loads(json.dumps(study.networks))
-    wanted = {(n, c, s) for n in study.networks for c in study.courses for s in study.seeds}
+    wanted = set(product(study.networks, study.courses, study.seeds))
     assert {(run["network"], run["course"], run["seed"]) for run in facts["runs"]} == wanted
     assert all(run["learning_rate"] in study.learning_rates for run in facts["runs"])
 
@@ -50,8 +51,10 @@ def test_of_rates_that_are_as_good_the_smallest_is_taken(accuracies, rate):
 
 def test_finished_runs_are_kept_and_a_failure_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(run_study, "ROOT", tmp_path)
-    pool, done = run_study.Pool("ablations", workers=2), []
-    good, bad = ("the paper's", "bloodcells", 0.004, 0, True), ("nobody", "bloodcells", 0.004, 0, True)
+    pool = run_study.Pool("ablations", workers=2)
+    done = []
+    good = ("the paper's", "bloodcells", 0.004, 0, True)
+    bad = ("nobody", "bloodcells", 0.004, 0, True)
     facts = {"network": good[0], "course": "bloodcells", "learning_rate": 0.004, "seed": 0, "seconds": 1}
     pool.path(good).write_text(json.dumps(facts | {"validation_accuracy": 0.5}))
     pool.run([good], done.append)

@@ -34,6 +34,17 @@ def at_least(least):
     return whole
 
 
+def one_of(names):
+    """A type of argument: one of some names. `choices` of argparse refuses a list of arguments that may be empty."""
+
+    def name(text):
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"{text!r} is not known: choose from {', '.join(names)}")
+        return text
+
+    return name
+
+
 def between(low, high=math.inf):
     """A type of argument: finite numbers above `low` and below `high`."""
 
