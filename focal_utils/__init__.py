@@ -40,6 +40,7 @@ PUBLIC = {
     ),
     "exercises": (
         "check",
+        "dial",
         "guess",
     ),
     "explorer": (

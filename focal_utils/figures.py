@@ -62,13 +62,17 @@ def show(figure, alt, dpi=90):
 
     if not alt or not alt.strip():
         raise ValueError("alt is empty: say in one sentence what the figure shows.")
+    display({"text/html": page_of(figure, alt, dpi), "text/plain": alt}, raw=True)
+
+
+def page_of(figure, alt, dpi=90):
+    """A figure and its caption as HTML, see `show`."""
     once = png(figure, dpi)
     twice = png(figure, 2 * dpi)
     data = base64.b64encode(twice if len(twice) <= LARGEST else once).decode()
     said = html.escape(alt)
     image = f'<img alt="{said}" width="{png_width(once)}" style="max-width:100%" src="data:image/png;base64,{data}">'
-    page = f'<figure style="margin:0">{image}<figcaption style="{CAPTION}">{said}</figcaption></figure>'
-    display({"text/html": page, "text/plain": alt}, raw=True)
+    return f'<figure style="margin:0">{image}<figcaption style="{CAPTION}">{said}</figcaption></figure>'
 
 
 LARGEST = 160_000  # bytes of a PNG: a notebook of ten figures stays below a megabyte

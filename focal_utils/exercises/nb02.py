@@ -1,13 +1,15 @@
 """Judges for the exercises of notebook 02, gated aggregation."""
 
+import functools
 from contextlib import contextmanager
 
 import keras
 import numpy as np
 from keras import ops
 
-from focal_utils.exercises.checking import NotYet, call, compare, exercise, need_array, same
-from focal_utils.layers.focal import aggregate
+from focal_utils.data.signs import render_sign
+from focal_utils.exercises.checking import NotYet, as_array, call, compare, exercise, need_array, same
+from focal_utils.layers.focal import aggregate, contextualize
 
 LINEAR = 5e-3  # by how much sums may be off where graphics cards round products to ten bits
 
@@ -152,3 +154,60 @@ def judge_aggregate(answer):
     if not same(call(answer, more, their_gates), aggregate(more, their_gates)):
         raise NotYet("Right for 3 contexts, but not for 4: there may be any number of levels.")
     return "That is the second step, whole. Each pixel now has one context, mixed to its own wish."
+
+
+# ---- the open task
+
+HIDDEN = (2.0, 0.5, -2.0, 0.0)  # the gates that made the wanted map; the page has them in a folded cell
+ENOUGH = 0.05  # of the wanted map's own size
+
+
+@functools.cache
+def contexts_of_sign():
+    """The four contexts of the page's sign, by kernels that average: (H, W, L + 1, C)."""
+    sign = render_sign(1, seed=0) / 255
+    x = ((sign - sign.mean(axis=(0, 1))) / sign.std(axis=(0, 1))).astype("float32")
+    convs = [keras.layers.DepthwiseConv2D(size, padding="same", use_bias=False) for size in (3, 5, 7)]
+    for conv in convs:
+        conv.build((1, *x.shape))
+        conv.kernel.assign(ops.full(conv.kernel.shape, 1 / conv.kernel_size[0] ** 2))
+    contexts = [ops.broadcast_to(context[0], x.shape) for context in contextualize(x[None], convs)]
+    return ops.convert_to_numpy(ops.stack(contexts, axis=2))
+
+
+def map_of(gates):
+    """The sum of the contexts, each times its gate, the same at every pixel: (H, W, C)."""
+    return np.einsum("hwlc,l->hwc", contexts_of_sign(), np.asarray(gates, float))
+
+
+def off(made, wanted):
+    """How far a map is from the wanted one, as a share of its size."""
+    return float(np.sqrt(np.mean((made - wanted) ** 2) / np.mean(wanted**2)))
+
+
+@exercise("2.3 four gates")
+def judge_four_gates(answer):
+    if callable(answer):
+        raise NotYet("Four numbers are wanted, not a function: (near, middle, far, global).")
+    gates = as_array(lambda: None, answer) if not isinstance(answer, (str, bytes)) else np.zeros(())
+    if gates.shape != (4,):
+        raise NotYet("Four numbers are wanted, one for each level: (near, middle, far, global).")
+    if not np.isfinite(gates).all():
+        raise NotYet("One of your gates is no finite number.")
+    wanted = map_of(HIDDEN)
+    made = map_of(gates)
+    if not np.any(made):
+        raise NotYet("All gates are closed, and nothing comes out.")
+    missed = off(made, wanted)
+    if missed <= ENOUGH:
+        return f"{missed:.1%} off. Next: let least squares find them, `np.linalg.lstsq`. Does it find the same four?"
+    if np.all(gates >= 0) and abs(gates.sum() - 1) < 1e-3:
+        raise NotYet(f"{missed:.0%} off. None is negative and their sum is 1: a softmax could say this, and no better.")
+    strength = float(np.sum(made * wanted) / np.sum(made**2))  # what to multiply the map by, to come as near as it can
+    if strength < 0:
+        raise NotYet(f"{missed:.0%} off. It is upside down: which level is taken away from which?")
+    if off(strength * made, wanted) <= ENOUGH:
+        raise NotYet(f"{missed:.0%} off, but the shape is right: it should be {strength:.1f} times as strong.")
+    if np.all(gates >= 0):
+        raise NotYet(f"{missed:.0%} off. None of your gates is negative, so no level is taken away from another.")
+    raise NotYet(f"{missed:.0%} off. Move one gate at a time, and go on in the direction in which that number falls.")

@@ -1,6 +1,7 @@
-"""The exercises of notebook 03: the product, its parameters, and where attention becomes the dearer one."""
+"""The exercises of notebook 03: the product, its parameters, where attention becomes the dearer one, broken layers."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from keras import ops
@@ -207,3 +208,36 @@ def judge_crossover(answer):
     cases = [(32, (3, 5)), (96, (3, 5, 7)), (16, (3, 5, 7, 9)), (8, (3, 3, 3)), (8, (1, 1, 1))]
     judge_numbers(answer, cases, right, CROSSOVER_MISTAKES, otherwise)
     return "C has dropped out: width makes both dearer alike, and only the size of the map decides."
+
+
+# ---- the open task
+
+FAULTS = ("parallel", "softmax", "sum", "no global", "healthy")
+WARD = dict(zip(map(str, np.random.default_rng(7).permutation(list("ABCDE"))), FAULTS, strict=True))  # as on the page
+# What to look at again, by what the patient has.
+LOOK_AGAIN = {
+    "parallel": "Change one pixel and look at the pixels around it: how wide is the square that notices most?",
+    "softmax": "Double a tiny input. One factor of its product does not grow with it: which one always adds up to 1?",
+    "sum": "Double a tiny input. Do three factors grow here, or does one term outweigh the rest?",
+    "no global": "Change one pixel. Does the far corner of the map notice, however little?",
+    "healthy": "Which of your tests has it failed?",
+}
+
+
+@exercise("3.4 patients")
+def judge_patients(answer):
+    if not isinstance(answer, Mapping):
+        raise NotYet(f'A dictionary is wanted, {{"A": "healthy", …}}, and this is a {type(answer).__name__}.')
+    if missing := [letter for letter in "ABCDE" if letter not in answer]:
+        raise NotYet(f"Nothing is said of {', '.join(missing)}. Each of the five has one word.")
+    for letter in "ABCDE":
+        if answer[letter] not in FAULTS:
+            raise NotYet(f"{letter}: {answer[letter]!r} is no finding. They are {', '.join(FAULTS)}.")
+    said = [answer[letter] for letter in "ABCDE"]
+    if twice := [fault for fault in FAULTS if said.count(fault) > 1]:
+        raise NotYet(f"“{twice[0]}” stands there twice. Each finding belongs to one patient.")
+    wrong = [letter for letter in "ABCDE" if answer[letter] != WARD[letter]]
+    if wrong:
+        right = 5 - len(wrong)
+        raise NotYet(f"{right} of 5 are right. {wrong[0]} is not “{answer[wrong[0]]}”. {LOOK_AGAIN[WARD[wrong[0]]]}")
+    return "Next: how would you find a layer whose gates had all lost their sign?"

@@ -1,10 +1,14 @@
-"""The exercises of notebook 06: a split by track, and the classes that a mirror would swap."""
+"""The exercises of notebook 06: a split by track, the classes that a mirror would swap, a network in little time."""
 
+import functools
+
+import keras
 import numpy as np
 
-from focal_utils.data import gtsrb
+from focal_utils.data import gtsrb, render_signs
 from focal_utils.data.gtsrb import GTSRB_CLASSES
 from focal_utils.exercises.checking import NotYet, call, exercise, whole_numbers
+from focal_utils.training import predict
 
 MIRRORED = {frozenset(pair) for pair in gtsrb.MIRRORED.items() if len(set(pair)) == 2}
 NO_COUNTERPART = (21, 23, 24, 25, 27, 28, 29, 31)  # a mirror changes these, but not into another of the 43 classes
@@ -92,3 +96,50 @@ def judge_mirrored(answer):
             f"Right so far; {missing} of {len(MIRRORED)} pairs {'is' if missing == 1 else 'are'} missing. {colours}"
         )
     return "Next: which classes would a flip leave as they are? They could be mirrored, class by class, for more data."
+
+
+# ---- the open task
+
+MOST_WEIGHTS = 200_000
+WANTED = 0.93
+UNSEEN = 600  # rendered signs, of a seed that no notebook uses
+SEED = 2_026
+
+
+@functools.cache
+def unseen_signs():
+    """Signs that no network has met: images (N, 32, 32, 3) and labels."""
+    signs = render_signs(UNSEEN, seed=SEED)
+    images = [signs.x_train, signs.x_val, signs.x_test]
+    return np.concatenate(images), np.concatenate([signs.y_train, signs.y_val, signs.y_test])
+
+
+@exercise("6.3 the same seconds")
+def judge_network(answer):
+    if not isinstance(answer, keras.Model):
+        raise NotYet(f"A trained Keras model is wanted, and this is a {type(answer).__name__}: `my_network` itself.")
+    if answer.input_shape[1:] != (32, 32, 3):
+        raise NotYet(f"It reads pictures of shape {answer.input_shape[1:]}; those of this page are (32, 32, 3).")
+    if answer.output_shape[1:] != (len(GTSRB_CLASSES),):
+        raise NotYet(f"It says {answer.output_shape[1:]}; one number for each of {len(GTSRB_CLASSES)} classes is due.")
+    if answer.count_params() > MOST_WEIGHTS:
+        raise NotYet(
+            f"It has {answer.count_params():,} weights; at most {MOST_WEIGHTS:,} are allowed. The network that ships "
+            "has more, and took an hour."
+        )
+    images, labels = unseen_signs()
+    said = predict(answer, images).argmax(axis=-1)
+    right = float(np.mean(said == labels))
+    if len(np.unique(said)) == 1:
+        raise NotYet(f"It says “{GTSRB_CLASSES[said[0]]}” to every sign. Is the rate so high that it fell over?")
+    if right < 0.1:
+        raise NotYet(f"{right:.0%} right is guessing. Has it been trained, and with the right labels?")
+    if right < WANTED:
+        raise NotYet(
+            f"{right:.1%} of {len(labels)} new signs are right, {WANTED:.0%} are wanted. A cheaper stem leaves time "
+            "for more epochs; a smaller batch makes more steps of one."
+        )
+    return (
+        f"{right:.1%} of {len(labels)} new signs, by {answer.count_params():,} weights. Next: which of your changes "
+        "did it? Undo them one at a time."
+    )

@@ -1,8 +1,11 @@
-"""The exercise of notebook 10: a convolution's kernel from PyTorch's order to Keras'."""
+"""The exercises of notebook 10: a convolution's kernel from PyTorch's order to Keras', and a folder of one's own."""
 
 import numpy as np
 
+from focal_utils.data.gtsrb import GTSRB_CLASSES
 from focal_utils.exercises.checking import NotYet, call, exercise, need_array
+from focal_utils.statistics import wilson
+from focal_utils.training import FineTuned
 
 
 @exercise("10.1 layout")
@@ -24,3 +27,36 @@ def judge_layout(answer):
     if not np.array_equal(result, due):
         raise NotYet("The shape is right, the numbers are not where they belong: transpose, do not reshape.")
     return "Next: why does a square kernel make a swap of rows and columns hard to see?"
+
+
+# ---- the open task
+
+LEAST_PICTURES = 10
+WANTED = 0.9
+
+
+@exercise("10.2 your own folder")
+def judge_own_folder(answer):
+    if not isinstance(answer, FineTuned):
+        raise NotYet(f"What `fu.finetune` gives is wanted, all of it, and this is a {type(answer).__name__}.")
+    names = answer.model.class_names or ()
+    if names and set(names) <= set(GTSRB_CLASSES):
+        raise NotYet("These are the signs that the page has drawn. Take photographs of your own.")
+    if "test" not in answer.accuracies:
+        raise NotYet("No picture was kept for the test. Put some dozens of each kind into the folder.")
+    right, total = answer.accuracies["test"]
+    if total < LEAST_PICTURES:
+        raise NotYet(f"{right} of {total} test pictures are right: too few to say anything. At least {LEAST_PICTURES}.")
+    if right / total < WANTED:
+        seen, all_seen = answer.accuracies.get("val", (0, 1))
+        if seen / all_seen >= WANTED:
+            raise NotYet(
+                f"{right} of {total} test pictures are right, and {seen} of {all_seen} that chose the epoch. It has "
+                "been lucky in its choice: more pictures would tell."
+            )
+        raise NotYet(
+            f"{right} of {total} test pictures are right, {WANTED:.0%} are wanted. More pictures of the kinds that it "
+            "mixes up, or another start: `start=` takes a published network, too."
+        )
+    low, high = wilson(right, total)
+    return f"{right} of {total}, so between {low:.0%} and {high:.0%}. Next: photograph one more, in other light."

@@ -1,12 +1,15 @@
 """The exercises of notebook 02: right answers are accepted, wrong ones are told apart."""
 
 import keras
+import nbformat
 import numpy as np
 import pytest
 from keras import ops
 
 from focal_utils.exercises import verdict
+from focal_utils.exercises.nb02 import HIDDEN
 from focal_utils.layers import aggregate
+from parts.files import ROOT
 from tests.package.exercise_pages import solution
 
 
@@ -97,3 +100,37 @@ def test_every_mistake_has_its_own_message(name):
 def test_solutions_on_the_page(name):
     solved, message = verdict(name, solution("02_gated_aggregation.ipynb", name, keras=keras))
     assert solved, message
+
+
+FOUR = "2.3 four gates"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda: None, "not a function"),
+        ((1, 2, 3), "one for each level"),
+        ("near", "one for each level"),
+        ((1, 0, float("nan"), 0), "no finite number"),
+        ((0, 0, 0, 0), "All gates are closed"),
+        ((0.25, 0.25, 0.25, 0.25), "a softmax could say this"),
+        (tuple(-gate for gate in HIDDEN), "upside down"),
+        (tuple(gate / 2 for gate in HIDDEN), "2.0 times as strong"),
+        ((2, 0.5, 0, 0), "None of your gates is negative"),
+        ((2, 0, -1, 0), "Move one gate at a time"),
+    ],
+)
+def test_wrong_gates_are_told_apart(answer, message):
+    solved, said = verdict(FOUR, answer)
+    assert not solved and message in said, said
+
+
+def test_the_gates_that_are_hidden_and_what_lies_near_them_solve_it():
+    assert verdict(FOUR, HIDDEN)[0]
+    assert verdict(FOUR, (2.0, 0.5, -2.0, 0.3))[0]
+
+
+def test_the_page_hides_the_same_gates():
+    cells = nbformat.read(ROOT / "notebooks" / "02_gated_aggregation.ipynb", as_version=4).cells
+    (source,) = [cell.source for cell in cells if "wanted_map =" in cell.source and cell.cell_type == "code"]
+    assert str(HIDDEN).strip("()") in source

@@ -2,12 +2,17 @@
 
 import math
 
+import keras
+import nbformat
+import numpy as np
 import pytest
 from keras import ops
 
+import focal_utils as fu
 from focal_utils import FocalModulation
 from focal_utils.exercises import verdict
-from focal_utils.exercises.nb03 import count_parameters
+from focal_utils.exercises.nb03 import WARD, count_parameters
+from parts.files import ROOT
 from tests.package.exercise_pages import mistakes_told_apart, solution
 
 RIGHT = {
@@ -100,3 +105,59 @@ def test_the_formula_is_what_the_layer_weighs(dim, level, window):
     layer = FocalModulation(dim, level, window)
     layer.build((None, 8, 8, dim))
     assert count_parameters(dim, layer.contextualize.kernel_sizes) == layer.count_params()
+
+
+PATIENTS = "3.4 patients"
+
+
+def ward():
+    """The patients as the page makes them."""
+    cells = nbformat.read(ROOT / "notebooks" / "03_modulation.ipynb", as_version=4).cells
+    (source,) = [cell.source for cell in cells if cell.cell_type == "code" and "ward = {}" in cell.source]
+    names = {"np": np, "fu": fu, "ops": ops}
+    exec(source, names)
+    return names["patients"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_patients_on_the_page_are_told_apart_by_its_solution(seed):
+    keras.utils.set_random_seed(seed)
+    solved, said = verdict(PATIENTS, solution("03_modulation.ipynb", PATIENTS, np=np, patients=ward()))
+    assert solved, said
+
+
+def findings(**said):
+    return {**WARD, **said}
+
+
+def exchanged(one, other):
+    """The right findings, but for two that have changed places; the first of them in the alphabet is told."""
+    letters = {fault: letter for letter, fault in WARD.items()}
+    return findings(**{letters[one]: other, letters[other]: one})
+
+
+def by_letter(fault):
+    """Findings in which the patient with this fault is the first wrong one, where that can be."""
+    letter = next(letter for letter, kind in WARD.items() if kind == fault)
+    later = [other for other in WARD if other > letter]
+    return exchanged(fault, WARD[later[0]]) if later else exchanged(fault, WARD[min(WARD)])
+
+
+def test_each_wrong_finding_is_told_where_to_look_again():
+    messages = {verdict(PATIENTS, by_letter(fault))[1] for fault in WARD.values()}
+    assert len(messages) == 5 or len(messages) == 4  # the last letter is never the first wrong one
+    assert all("3 of 5 are right" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("healthy", "A dictionary is wanted"),
+        ({"A": "healthy"}, "Nothing is said of B, C, D, E"),
+        (findings(A="ill"), "'ill' is no finding"),
+        ({letter: "healthy" for letter in "ABCDE"}, "stands there twice"),
+    ],
+)
+def test_findings_that_are_none_are_refused_in_words(answer, message):
+    solved, said = verdict(PATIENTS, answer)
+    assert not solved and message in said

@@ -9,6 +9,7 @@ from keras import ops
 
 import focal_utils as fu
 from focal_utils.exercises import verdict
+from focal_utils.training import FineTuned
 from tests.package.exercise_pages import mistakes_told_apart, solution
 
 PAGES = {
@@ -63,6 +64,32 @@ def test_a_mixer_with_nothing_wrong_is_solved():
     assert verdict("8.2 a place for the class token", mixer())[0]
 
 
+def ablation(**other):
+    return {"change": {"focal_factor": 4}, "before": [0.91, 0.92, 0.90], "after": [0.93, 0.95, 0.92], **other}
+
+
+def test_an_ablation_gets_the_verdict_of_the_page():
+    solved, said = verdict("9.2 an ablation", ablation())
+    assert solved and "focal_factor=4: +2.3 ± 1.4 points, hint" in said, said
+    assert "not shown" in verdict("9.2 an ablation", ablation(after=[90, 93, 91]))[1]  # per cent are taken, too
+
+
+class OfKinds:
+    """A model as far as 10.2 looks at it: it has names for its classes."""
+
+    def __init__(self, names):
+        self.class_names = names
+
+
+def tuned(names=("cup", "spoon"), **accuracies):
+    return FineTuned(OfKinds(list(names)), [], 0, accuracies)
+
+
+def test_a_folder_of_ones_own_is_taken_with_its_interval():
+    solved, said = verdict("10.2 your own folder", tuned(val=(10, 10), test=(19, 20)))
+    assert solved and "19 of 20, so between 76% and 99%" in said, said
+
+
 def mixing(kernels):
     return sum(size**2 for size in kernels)
 
@@ -103,6 +130,19 @@ WRONG = {
         "Upside down": lambda spread, effect: math.ceil((1.96 * effect / spread) ** 2),
         "it takes 11, not 1000": lambda spread, effect: 1000,
     },
+    "9.2 an ablation": {
+        "put your answer": None,
+        "A dictionary with": [0.9, 0.9, 0.9],
+        "“after” is missing": {"change": {}, "before": [0.9]},
+        "which one did it": ablation(change={"focal_factor": 4, "gating": "softmax"}),
+        "has an argument 'gates'": ablation(change={"gates": "softmax"}),
+        "is what they do anyway": ablation(change={"gating": "linear"}),
+        "should be a list of accuracies": ablation(before="0.9"),
+        "“after” has 2 numbers": ablation(after=[0.9, 0.91]),
+        "are shares or per cent": ablation(before=[910, 920, 930]),
+        "as many of both": ablation(after=[0.9, 0.91, 0.92, 0.93]),
+        "was one run copied": ablation(after=[0.9, 0.9, 0.9]),
+    },
     "10.1 layout": {
         "put your answer": None,
         "is there a `return`": lambda value: None,
@@ -112,6 +152,15 @@ WRONG = {
         "mirrored picture": lambda value: value.T,
         "do not reshape": lambda value: value.reshape(3, 3, 4, 5),
         "in the order 2, 3, 1, 0": lambda value: value.transpose(1, 0, 2, 3),
+    },
+    "10.2 your own folder": {
+        "put your answer": None,
+        "What `fu.finetune` gives": OfKinds(["cup"]),
+        "signs that the page has drawn": tuned(fu.GTSRB_CLASSES[:3], test=(20, 20)),
+        "No picture was kept": tuned(val=(10, 10)),
+        "too few to say anything": tuned(test=(5, 5)),
+        "lucky in its choice": tuned(val=(10, 10), test=(12, 20)),
+        "another start": tuned(val=(6, 10), test=(12, 20)),
     },
     "11.1 ring": {
         "put your answer": None,
