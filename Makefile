@@ -9,7 +9,8 @@ AXE := 4.14.1
 EXPORTS_ENV := .venv-exports
 RUN := $(ENV)/bin/python
 ARGS ?=
-# Unit tests wait for Python more than for arithmetic. What a browser is timed by is not tested beside anything else.
+# Unit tests and notebooks wait for Python more than for arithmetic. What a browser is timed by is not tested beside
+# anything else.
 TWO_AT_A_TIME := -n 2 --dist loadfile
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifdef PYTHON
@@ -40,7 +41,7 @@ test: env-dev  ## lint, unit tests, and every notebook run from a cold start, it
 	$(RUN) -m pytest tests --ignore tests/browser -rs $(TWO_AT_A_TIME) $(ARGS)
 	$(RUN) -m pytest tests/browser -rs $(ARGS)
 	@echo "3/3 notebooks"
-	$(RUN) -m pytest notebooks $(ARGS)
+	$(RUN) -m pytest notebooks $(TWO_AT_A_TIME) $(ARGS)
 
 test-browser: env-dev  ## the explorer in a real JupyterLab and a real Chromium (sudo apt install chromium, or CHROMIUM=path)
 	$(RUN) -m pytest tests/browser -rs -s $(ARGS)
