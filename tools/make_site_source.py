@@ -22,7 +22,7 @@ import numpy as np
 
 from parts.api_pages import pages as api_pages
 from parts.files import ROOT, notebooks
-from parts.front import EXPLORER, network, write_front
+from parts.front import EXPLORER, network, write_front, write_one_file
 from parts.reading import WIDGET, prepare
 from write_links import BADGE, colab_link, repository_address
 
@@ -57,9 +57,10 @@ EXPLORER_PAGE = """# The gate explorer
 
 {frame}
 
-A trained network in your browser: point at a pixel of the picture and see its gates, what each level of context sees
-from there, and how the numbers are made from each other. Switch a level off, freeze or scale it, and see whether the
-network changes its mind. Try a picture of your own: it stays on your machine. Notebook 07 asks what the maps mean.
+Three trained networks in your browser, for traffic signs, blood cells and cell nuclei: point at a pixel of the picture
+and see its gates, what each level of context sees from there, and how the numbers are made from each other. Switch a
+level off, freeze or scale it, and see whether the network changes its mind, or how many nuclei it finds. Try a picture
+of your own: it stays on your machine. Notebook 07 asks what the maps mean, notebook 12 does so for nuclei.
 
 ## Why no runtime?
 
@@ -160,7 +161,6 @@ def write_live(series, folder, address):
     signs = fu.telling_signs()
     trained = fu.load_trained("gtsrb")
     cells = fu.load_trained("bloodcells")
-    fu.GateExplorer(trained, signs).to_html(folder / EXPLORER)
     still = np.concatenate([np.kron(sign, np.ones((5, 5, 1), "uint8")) for sign in list(signs.values())[:6]], axis=1)
     nuclei = fu.load_nuclei(shipped=True)
     pictures = {name: nuclei.x_test[row] for row, name in NUCLEI.items()}
@@ -173,6 +173,7 @@ def write_live(series, folder, address):
         ),
     ]
     write_front(series, folder, networks, still, address)
+    write_one_file(folder / EXPLORER, networks, next(iter(signs)))
     (SOURCE / "api").mkdir()
     for name, text in api_pages(fu).items():
         (SOURCE / "api" / name).write_text(text, "utf-8")

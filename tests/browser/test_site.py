@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -47,7 +48,8 @@ def visit(new_page, address):
         page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
         page.on("requestfailed", lambda request: wrong.append(request.url))
         page.on("response", lambda response: response.status >= 400 and wrong.append(response.url))
-        page.on("request", lambda request: request.url.startswith((address, "data:")) or wrong.append(request.url))
+        ours = (address, "data:", f"blob:{address}")  # the last is the worker, whose script is in the page
+        page.on("request", lambda request: request.url.startswith(ours) or wrong.append(request.url))
         page.goto(f"{address}/{path}", wait_until="networkidle")
         return page
 
@@ -215,3 +217,15 @@ def test_explorer_works_in_its_page(visit, width):
     switch = choice(explorer, "level 1 of the first block is", "off")
     milliseconds(explorer, lambda: switch.click(), "switched", 1)
     assert "1 gate is changed" in explorer.locator(".fx-verdict").inner_text()
+
+
+def test_the_explorer_in_one_file_has_every_network(new_page):
+    page = new_page(1280, 900)
+    page.set_default_timeout(60_000)
+    page.goto((SITE / "explorer.html").as_uri())
+    page.get_by_text("The network says").wait_for()
+    page.get_by_role("group", name="Network").get_by_text("Cell nuclei").click()
+    page.locator(".fx-says", has_text=re.compile("[0-9]+ nuclei")).wait_for()
+    size = (SITE / "explorer.html").stat().st_size
+    print(f"{size / 1e6:.1f} MB")
+    assert size < 8e6

@@ -5,11 +5,13 @@ import html
 import io
 import json
 import re
+import tempfile
+from pathlib import Path
 
 from parts.files import ROOT
 
 SITE = ROOT / "tools" / "site"
-EXPLORER = "explorer.html"  # the explorer in one file
+EXPLORER = "explorer.html"  # the explorer in one file, with all its networks
 DESCRIPTION = (
     "Learn focal modulation by building it: notebooks in Keras, and a FocalNet that runs in this page. "
     "Point at a pixel, see how far it looks, switch a level off."
@@ -61,20 +63,45 @@ def result(facts, weight):
     )
 
 
-def network(id, title, model, pictures, folder, credit="", notes=None):
+def network(id, title, model, pictures, folder, credit="", notes=None, precision="float16"):
     """A network for the page, its file and its pictures written into `folder`: what `mount` takes."""
     from PIL import Image
 
     from focal_utils.explorer import network_bytes
 
     names = getattr(model, "class_names", None)
-    (folder / f"{id}.focal").write_bytes(network_bytes(model, names and list(names), "float16"))
+    (folder / f"{id}.focal").write_bytes(network_bytes(model, names and list(names), precision))
     listed = []
     for number, (name, picture) in enumerate(pictures.items()):
         file = f"{id}_{number}.webp"
         Image.fromarray(picture).save(folder / file, lossless=True)
         listed.append({"name": name, "address": f"front/{file}", "notes": [notes[number]] if notes else []})
     return {"id": id, "title": title, "file": f"front/{id}.focal", "pictures": listed, "credit": credit}
+
+
+def address_of(path):
+    """A file as a data address."""
+    return f"data:image/{path.suffix[1:]};base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def write_one_file(target, networks, name):
+    """Write the explorer with all its networks, 8 bits for a weight, as one file that needs no other.
+
+    Args:
+        target: of the file. networks: as for `write_front`. name: of the first picture.
+    """
+    from focal_utils.explorer import page_text
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        shown = [make(folder, precision="int8") for make in networks]
+        for one in shown:
+            data = (folder / Path(one["file"]).name).read_bytes()
+            one["file"] = {"base64": base64.b64encode(data).decode()}
+            for picture in one["pictures"]:
+                picture["address"] = address_of(folder / Path(picture["address"]).name)
+    options = {"networks": shown, "address": True}
+    target.write_text(page_text(options, name, shown[0]["pictures"][0]["address"]), "utf-8")
 
 
 def write_front(notebooks, target, networks, still, address):
