@@ -72,14 +72,16 @@ def shown_methods(node, shown, decorators):
 def same_code(grown, other):
     """Whether the definition `grown` in a cell is the package's `other`.
 
-    Guards, lines that only call a `check_…`, count on neither side.
+    Guards, lines that only call a `check_…`, count on neither side. A cell may leave out decorators.
 
-    A class in a cell may leave out methods, its decorators, MIXINS, and the PLUMBING or have its own: then it is the
+    A class in a cell may leave out methods, MIXINS, and the PLUMBING or have its own: then it is the
     same if it has some other method, and each of them, the other bases and the class attributes are the package's.
     """
     documented = {name for name, inner in definitions([grown]) if ast.get_docstring(inner) is not None}
     other = WithoutGuards().visit(with_docstrings_of(other, documented))
     grown = WithoutGuards().visit(copy.deepcopy(grown))
+    if not grown.decorator_list:
+        other.decorator_list = []
     if ast.dump(grown) == ast.dump(other):
         return True
     if not (isinstance(grown, ast.ClassDef) and isinstance(other, ast.ClassDef)):

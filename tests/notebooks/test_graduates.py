@@ -25,6 +25,11 @@ class Layer:
 
 
 @serializable
+def bend(x):
+    return x * x
+
+
+@serializable
 class Gates(Layer):
     """Gates and what they are for."""
 
@@ -84,6 +89,8 @@ def test_graduates_say_in_which_notebook_they_grew(path):
     [
         'def gate(x, levels: int = 2):\n    """Gates of every level."""\n    return x * levels',
         "def gate(x, levels: int = 2):\n    return (x * levels)  # laid out otherwise",
+        "def bend(x):\n    return x * x",
+        "@serializable\ndef bend(x):\n    return x * x",
         "class Layer:\n    def call(self, x):\n        return gate(x)",
         'class Layer:\n    def call(self, x):\n        """Apply it."""\n        return gate(x)',
         f"class Gates(Layer):\n    levels = 2\n{SHOWN}{CALLED}",
@@ -104,6 +111,7 @@ def test_the_same_code_passes(source, package):
         ("def gate(x, levels=2):\n    return x * levels", "gate is not the package's"),
         ("def gate(x, levels: int = 2):\n    return x + levels", "gate is not the package's"),
         ('def gate(x, levels: int = 2):\n    """Other words."""\n    return x * levels', "gate is not the package's"),
+        ("@other\ndef bend(x):\n    return x * x", "bend is not the package's"),
         ("class Layer(object):\n    def call(self, x):\n        return gate(x)", "Layer is not the package's"),
         (f"class Gates(Layer):\n    levels = 2\n{OWN_START}", "Gates is not the package's"),
         (f"class Gates(Layer):\n    levels = 3\n{SHOWN}", "Gates is not the package's"),
