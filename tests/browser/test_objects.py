@@ -156,7 +156,8 @@ def test_what_is_gone_and_what_is_new_is_said_and_marked(new_page, pages):
     rows = dict(row.split("\n")[:2] for row in explorer.locator(".fx-bars li").all_inner_texts())
     now, gone, new = (int(rows[name]) for name in ("nuclei found", "no longer found", "newly found"))
     assert now == said(explorer) == whole - gone + new and gone > 0
-    assert f"{gone} gone" in verdict.inner_text()
+    wanted = f"{now - whole} more" if now > whole else f"{whole - now} fewer"
+    assert wanted in verdict.inner_text() and wanted in explorer.locator(".fx-says").inner_text()
     crosses = explorer.locator("path.fx-object-lost").last.get_attribute("d")
     assert crosses.count("M") == 2 * gone
 

@@ -1,6 +1,6 @@
 // What the network says, as bars: now, and before anything was switched.
 
-import { barsOf, isObjects, isOther, isSilent, saying, verdict } from "./outcome.js";
+import { barsOf, comparedCount, isObjects, isOther, isSilent, saying, verdict } from "./outcome.js";
 import { element, waitingSign } from "./parts.js";
 
 function bar({ name, was, now, value, change, old }, isSwitched) {
@@ -33,7 +33,8 @@ function answerPart() {
     if (root.hidden) return;
     heading.textContent = isObjects(after) ? "The network finds" : "The network says";
     const { word, number } = saying(after, about);
-    says.replaceChildren(element("strong", { textContent: word }), element("span", { className: "fx-number", textContent: number }));
+    const beside = isObjects(after) && count ? comparedCount(before, after) : number;
+    says.replaceChildren(element("strong", { textContent: word }), element("span", { className: "fx-number", textContent: beside }));
     bars.replaceChildren(...barsOf(before, after, about).map((one) => bar(one, count > 0)));
     const text = verdict(before, after, about, count);
     if (words.textContent !== text) words.textContent = text;

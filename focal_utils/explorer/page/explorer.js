@@ -39,6 +39,7 @@ async function mount(place, { networks, address = false, tour = true, state = {}
   const engines = new Map(); // by the network's number, each made when it is first asked for
   const outer = element("div", { className: "fx-outer" });
   const sign = waitingSign(); // beside the still, until there is an answer
+  sign.root.classList.add("fx-first");
   place.append(sign.root);
   let bench = null;
   let current = 0;

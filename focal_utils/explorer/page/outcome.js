@@ -42,14 +42,11 @@ function comparedCount(before, after) {
   return more > 0 ? `${more} more` : `${-more} fewer`;
 }
 
-/** "2 fewer; 3 gone, 1 new", or what is said where nothing is gone or new. */
+/** "2 fewer", "as many, of them 3 new", or what is said where nothing is gone or new. */
 function objectsVerdict(before, after) {
   const { lost, found } = changed(before, after);
   if (!lost.size && !found.size) return "all are found as before";
-  const parts = [];
-  if (lost.size) parts.push(`${lost.size} gone`);
-  if (found.size) parts.push(`${found.size} new`);
-  return `${comparedCount(before, after)}; ${parts.join(", ")}`;
+  return lost.size === found.size ? `as many, of them ${found.size} new` : comparedCount(before, after);
 }
 
 /** What the change of `count` gates has done, in a sentence. */
@@ -97,7 +94,7 @@ function barsOf(before, after, { classes, objects }) {
     { ...count(`${objects[1]} found`, still), was: many / most, change: wholeChange(still - many), old: String(many) },
     count("no longer found", lost.size),
     count("newly found", found.size),
-    { name: "share of the picture", was: shares[0], now: shares[1], value: percent(shares[1]), change: points(shares[1] - shares[0]), old: percent(shares[0]) },
+    { name: "area covered", was: shares[0], now: shares[1], value: percent(shares[1]), change: points(shares[1] - shares[0]), old: percent(shares[0]) },
   ];
 }
 
