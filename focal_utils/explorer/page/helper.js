@@ -3,10 +3,13 @@
 import { Host } from "./host.js";
 import { workerText } from "./workertext.js";
 
-/** A worker, from the text in this script or from the file beside it. */
+/** A worker, from the text in this script or from the file beside it: { worker, release: called once it runs }. */
 function newWorker() {
-  if (workerText === null) return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  return new Worker(URL.createObjectURL(new Blob([workerText], { type: "text/javascript" })));
+  if (workerText === null) {
+    return { worker: new Worker(new URL("./worker.js", import.meta.url), { type: "module" }), release: () => {} };
+  }
+  const address = URL.createObjectURL(new Blob([workerText], { type: "text/javascript" }));
+  return { worker: new Worker(address), release: () => URL.revokeObjectURL(address) };
 }
 
 /** Questions to a worker, and its answers by their number. */
@@ -61,8 +64,10 @@ class Here {
 /** Who computes with the network of these bytes: { ask(kind, content, tell(share)) → a promise, close() }. */
 async function helperFor(buffer) {
   try {
-    const away = new Away(newWorker());
+    const { worker, release } = newWorker();
+    const away = new Away(worker);
     await away.ask("open", buffer);
+    release();
     return away;
   } catch {
     return new Here(buffer);
