@@ -1,6 +1,8 @@
-"""Taking a model out: a file or folder that runs without focal_utils, and without Keras."""
+"""Taking a model out: a file or folder that runs without focal_utils and Keras, or a small one that needs both."""
 
 import re
+import tempfile
+import zipfile
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,9 @@ from focal_utils.weights.trials import Trial, int8_tensors
 
 FORMATS = {"": "tf_saved_model", ".tflite": "litert", ".onnx": "onnx"}  # Keras' names, by the ending of the path
 
-NAMES = {"": "a SavedModel", ".tflite": "LiteRT", ".onnx": "ONNX"}
+NAMES = {"": "a SavedModel", ".tflite": "LiteRT", ".onnx": "ONNX", ".keras": "Keras' own format"}
+
+QUANTIZATIONS = {".tflite": ("weights", "int8"), ".keras": ("int8",)}
 
 ONNX_PACKAGES = ("onnx", "tf2onnx")
 
@@ -23,8 +27,9 @@ def export_model(model, path, quantize=None, images=None):
     """Write a model in the format that the ending of `path` names, by Keras' `model.export`: whole, or not at all.
 
     "signs" is a SavedModel (a folder), "signs.tflite" LiteRT, "signs.onnx" ONNX. All take what the model takes and give
-    what it gives, for any number of images. (`model.save("signs.keras")` is for those who have focal_utils.) Exports
-    are made on the TensorFlow backend; a model of another one is saved as `.keras` and loaded there.
+    what it gives, for any number of images. Exports are made on the TensorFlow backend; a model of another one is saved
+    as `.keras` and loaded there. "signs.keras" is Keras' own format, for those who have focal_utils, on any backend:
+    what `model.save` writes, without an optimizer and compressed; with int8 a third of the size.
 
     Before it gets its name, every export is run once, and its answer compared with the model's, where what runs the
     format is installed (TensorFlow runs a SavedModel and LiteRT, onnxruntime ONNX; elsewhere a warning says that it was
@@ -33,10 +38,12 @@ def export_model(model, path, quantize=None, images=None):
     Args:
         model: a built `keras.Model`, of any kind: with several inputs or outputs, or subclassed (and called once).
         path: a new name in a folder that is there.
-        quantize: for LiteRT only. None keeps float32; "weights" keeps weights as int8, a third of the size; "int8"
-            computes in int8 too, images and logits stay float.
-        images: (N, H, W, channels), some hundred training images as the model takes them, which tell "int8" how large
-            the values between the layers get (post-training quantization: Jacob et al. 2018, arXiv 1712.05877).
+        quantize: for LiteRT and Keras' format. None keeps float32; "weights" (LiteRT) keeps weights as int8, a third of
+            the size; "int8" computes in int8 too, images and logits stay float. In Keras' format that is a copy after
+            `quantize("int8")`: dense layers become int8, convolutions and norms stay as they are.
+        images: for "int8" in LiteRT: (N, H, W, channels), some hundred training images as the model takes them, which
+            tell how large the values between the layers get (post-training quantization: Jacob et al. 2018, arXiv
+            1712.05877). Keras finds that out picture by picture.
 
     Returns:
         The `Path` that was written.
@@ -50,6 +57,7 @@ def export_model(model, path, quantize=None, images=None):
 
     Example:
         >>> fu.export_model(fu.load_trained("gtsrb"), "signs.tflite")
+        >>> fu.export_model(fu.load_trained("gtsrb"), "signs.keras", "int8")
     """
     path = Path(path)
     check_request(model, path)
@@ -60,10 +68,13 @@ def export_model(model, path, quantize=None, images=None):
     with in_float32(model, path.suffix):
         expected = trial.answer()
         with whole_file_or_folder(path) as part:
-            write(model, part, options)
+            if path.suffix == ".keras":
+                write_keras(model, part, quantize)
+            else:
+                write(model, part, options)
             if path.suffix == ".onnx":
                 check_onnx(part, len(trial.inputs))
-            if quantize is not None and not int8_tensors(part):
+            if path.suffix == ".tflite" and quantize is not None and not int8_tensors(part):
                 raise ValueError(
                     f'quantize="{quantize}" had no effect on {model.name}, and nothing was written: TensorFlow leaves '
                     "arrays of fewer than 1,024 numbers as they are, and there are no larger ones."
@@ -76,15 +87,16 @@ def check_request(model, path):
     """Raise an error unless a model can be exported to a path: see `export_model`."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model={model!r} is a {type(model).__name__}: give a keras.Model.")
-    if path.suffix not in FORMATS:
+    if path.suffix not in NAMES:
         raise ValueError(
-            f"{path} does not say which format: end it with .tflite (LiteRT), .onnx (ONNX) or no ending (SavedModel)."
+            f"{path} does not say which format: end it with .tflite (LiteRT), .onnx (ONNX), .keras (Keras) or no "
+            "ending (SavedModel)."
         )
     if path.exists():
         raise FileExistsError(f"{path} is there already. It was not touched: delete it or choose another name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}: make it first.")
-    if keras.backend.backend() != "tensorflow":
+    if path.suffix != ".keras" and keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"Exports are made on the TensorFlow backend, this is {keras.backend.backend()}: save the model as .keras, "
             "set KERAS_BACKEND=tensorflow, load and export it there."
@@ -109,10 +121,13 @@ def check_packages():
 def quantization(model, path, quantize, images):
     """The options of the LiteRT converter for `export_model`'s `quantize` and `images`: a dict."""
     check_choice("quantize", quantize, (None, "weights", "int8"))
-    if (quantize == "int8") != (images is not None):
-        raise ValueError('images are needed for quantize="int8", some hundred of them, and for nothing else.')
-    if quantize is not None and path.suffix != ".tflite":
-        raise ValueError(f"quantize={quantize!r} is for LiteRT (.tflite), not for {path.name}.")
+    if quantize not in (None, *QUANTIZATIONS.get(path.suffix, ())):
+        fits = " and ".join(suffix for suffix, words in QUANTIZATIONS.items() if quantize in words)
+        raise ValueError(f"quantize={quantize!r} is for {fits}, not for {path.name}.")
+    if (quantize == "int8" and path.suffix == ".tflite") != (images is not None):
+        raise ValueError(
+            'images are needed for quantize="int8" of .tflite, some hundred of them, and for nothing else.'
+        )
     if path.suffix != ".tflite":
         return {}
     import tensorflow as tf
@@ -149,6 +164,31 @@ def calibration(model, images):
             f"numbers finite; got {images.shape}."
         )
     return images
+
+
+def write_keras(model, path, quantize):
+    """Write a copy of a model as a compressed `.keras` file, without an optimizer; with `quantize` after Keras' own.
+
+    Raises:
+        ValueError: Keras finds no layer that it could quantize.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole.keras"
+        model.save(whole)
+        copy = keras.saving.load_model(whole, compile=False)
+        if quantize is not None:
+            copy.quantize(quantize)
+            if not any(getattr(layer, "quantization_mode", None) for layer in copy._flatten_layers()):
+                raise ValueError(f'quantize="{quantize}" had no effect on {model.name}: it has no dense layers.')
+        copy.save(whole)
+        compress(whole, path)
+
+
+def compress(source, target):
+    """Write a zip file anew with its members compressed; Keras writes them as they are, with gaps that HDF5 leaves."""
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as small:
+        for name in whole.namelist():
+            small.writestr(name, whole.read(name))
 
 
 def write(model, path, options):

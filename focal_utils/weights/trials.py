@@ -206,4 +206,14 @@ def in_order(names):
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
-RUNNERS = {"": saved_model_runner, ".tflite": litert_runner, ".onnx": onnx_runner}
+def keras_runner():
+    """As `saved_model_runner`, for Keras' own files."""
+
+    def run(path, trial):
+        outputs = keras.saving.load_model(path, compile=False)(*trial.arguments, training=False)
+        return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+
+    return run
+
+
+RUNNERS = {".keras": keras_runner, "": saved_model_runner, ".tflite": litert_runner, ".onnx": onnx_runner}

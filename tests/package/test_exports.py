@@ -15,6 +15,7 @@ import pytest
 
 import export
 import focal_utils as fu
+from focal_utils.layers import quantized_parts
 from focal_utils.weights import export_model, trials
 from focal_utils.weights import exports as exporting
 
@@ -121,6 +122,42 @@ def test_recorded_exports_are_equal_and_int8_is_near(name):
         assert rows[form]["accuracy"] >= rows["Keras"]["accuracy"] - (0.005 if quantize else 0)
 
 
+def test_kerass_own_int8_is_below_a_megabyte_and_reads_signs_as_before(tmp_path, signs):
+    model = fu.load_trained("gtsrb")
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    path = export_model(model, tmp_path / "signs.keras", "int8")
+    assert path.stat().st_size <= 1_000_000
+    loaded = keras.saving.load_model(path)
+    assert quantized_parts(loaded) and not loaded.compiled and loaded.class_names == model.class_names
+    assert quantized_parts(model) == {} and all(map(np.array_equal, model.get_weights(), before))
+    said = fu.predict(loaded, signs.x_test).argmax(-1)
+    assert np.mean(said == fu.predict(model, signs.x_test).argmax(-1)) >= 0.95
+
+
+def test_keras_s_own_format_is_compressed_and_the_same_network(tmp_path):
+    model = randomised(fu.FocalNet((16, 16, 3), preprocessing="imagenet", **TINY, **OPTIONS))
+    model.save(tmp_path / "whole.keras")
+    path = export_model(model, tmp_path / "small.keras")
+    assert path.stat().st_size < 0.8 * (tmp_path / "whole.keras").stat().st_size
+    for one, other in zip(keras.saving.load_model(path).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_keras_cannot_quantize_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="convs")
+    with pytest.raises(ValueError, match='quantize="int8" had no effect on convs: it has no dense layers'):
+        export_model(model, tmp_path / "convs.keras", "int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_recorded_int8_of_keras_is_below_a_megabyte_and_loses_at_most_0_3_points():
+    rows = json.loads(export.RESULTS.with_name("quantized.json").read_text(encoding="utf-8"))["gtsrb"]["formats"]
+    assert set(rows) == set(export.QUANTIZED)
+    assert rows["Keras, int8"]["bytes"] <= 1_000_000
+    assert rows["Keras, int8"]["accuracy"] >= rows["Keras"]["accuracy"] - 0.003
+
+
 @pytest.mark.parametrize("ending", ["", ".tflite", ".onnx"])
 def test_the_process_that_reads_an_export_cannot_import_the_package(ending):
     code = f"import runpy, sys; runner = runpy.run_path({str(export.RUNNER)!r}); runner['hide']({ending!r}); "
@@ -191,7 +228,9 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
         ("net.tflite", {"quantize": "int4"}, ValueError, "quantize='int4' is not known.*'weights', 'int8'"),
         ("net.tflite", {"quantize": "int8"}, ValueError, 'images are needed for quantize="int8"'),
         ("net.tflite", {"images": np.zeros((1, 16, 16, 3))}, ValueError, "and for nothing else"),
-        ("net.onnx", {"quantize": "weights"}, ValueError, "is for LiteRT .*, not for net.onnx"),
+        ("net.onnx", {"quantize": "weights"}, ValueError, "is for .tflite, not for net.onnx"),
+        ("net.keras", {"quantize": "weights"}, ValueError, "is for .tflite, not for net.keras"),
+        ("net", {"quantize": "int8"}, ValueError, "is for .tflite and .keras, not for net"),
     ],
 )
 def test_arguments_that_do_not_fit(name, options, error, message, tmp_path):
