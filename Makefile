@@ -7,6 +7,7 @@ SITE_ENV := .venv-site
 KATEX := 0.19.1
 AXE := 4.14.1
 EXPORTS_ENV := .venv-exports
+HUB_ENV := .venv-hub
 RUN := $(ENV)/bin/python
 ARGS ?=
 # Unit tests and notebooks wait for Python more than for arithmetic. What a browser is timed by is not tested beside
@@ -19,7 +20,7 @@ endif
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev lab test test-browser test-site test-exports test-backends test-colab parity notebooks times links colab site format clean
+.PHONY: help env env-dev lab test test-browser test-site test-exports test-backends test-colab test-hub parity notebooks times links colab site format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,10 @@ test-exports:  ## exports reloaded without focal_utils: SavedModel, LiteRT (floa
 	@bash tools/env.sh $(EXPORTS_ENV) requirements.txt requirements-export.txt
 	$(EXPORTS_ENV)/bin/python -m pytest tests/package/test_exports.py -o addopts= --import-mode=importlib -rs $(ARGS)
 
+test-hub:  ## FocalNet in KerasHub: backbone, presets, classifier, segmentation, detection (installs KerasHub)
+	@bash tools/env.sh $(HUB_ENV) requirements.txt requirements-hub.txt
+	$(HUB_ENV)/bin/python -m pytest tests/package/test_keras_hub.py -o addopts= --import-mode=importlib -rs $(ARGS)
+
 test-colab: colab  ## every notebook from the zip for Colab, with Colab's versions, the package not installed, lax nbval: runs all, compares nothing (PYTHON=python3.13: as there)
 	@bash tools/env.sh --without-package $(COLAB_ENV) requirements-colab.txt
 	rm -rf build/content && mkdir -p build/content
@@ -101,5 +106,5 @@ format: env-dev  ## format code and mend what the linter can
 	$(RUN) -m ruff format .
 
 clean:  ## remove the environments and everything that can be made again
-	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(EXPORTS_ENV) $(SITE_ENV) $(BACKENDS_ENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(ENV) $(COLAB_ENV) $(PARITY_ENV) $(EXPORTS_ENV) $(SITE_ENV) $(BACKENDS_ENV) $(HUB_ENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -29,7 +29,7 @@ FLOORS = (
     {"machine", "files", "statistics"},
     {"layers"},
     {"models", "weights", "data", "figures", "article"},
-    {"tracing", "measuring", "training"},
+    {"tracing", "measuring", "training", "keras_hub"},
     {"explorer", "exercises"},
     {"__main__"},
 )
