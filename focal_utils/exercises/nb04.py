@@ -1,9 +1,11 @@
-"""The exercises of notebook 04: a block by hand, and a path that is dropped by chance."""
+"""The exercises of notebook 04: a block by hand, a path that is dropped by chance, a stack without a norm."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from focal_utils.exercises.checking import NotYet, call, compare, exercise, need_shape, same
+from focal_utils.layers import FocalModulation
 
 
 def affine(rng, channels, activation):
@@ -139,3 +141,68 @@ def judge_drop_rates(answer):
                 f"Right for rate 0.3, but not for rate {rate} and {depth} blocks: the last one has the rate asked for."
             )
     return "For these 7 blocks that is also what `FocalNet(drop_path_rate=…)` hands to its blocks."
+
+
+# ---- the open task
+
+DEPTH = 32
+CHANNELS = 16
+MOST = 100  # that the largest value may reach, where the input's is about 3
+LEAST_SHARE = 0.01  # of the answer in what comes out, so that it is no identity
+ONE = 10  # by how much a small change may grow or shrink on its way through
+
+
+def loud_modulations(depth=DEPTH):
+    """Focal modulations that speak as loud as they hear, as on the page."""
+    keras.utils.set_random_seed(44)
+    made = []
+    for _ in range(depth):
+        layer = FocalModulation(CHANNELS)
+        layer.build((None, 8, 8, CHANNELS))
+        for weight in layer.weights:
+            if len(weight.shape) == 2:
+                weight.assign(keras.random.normal(weight.shape, stddev=weight.shape[0] ** -0.5))
+        made.append(layer)
+    return made
+
+
+def through(answer, branches, x):
+    """What a stack of the learner's blocks makes of x; `NotYet` where it is no map, or no number any more."""
+    for number, branch in enumerate(branches, 1):
+        after = call(lambda value, branch=branch: answer(value, branch), x)
+        need_shape(after, x.shape, "A block gives back a map like its input.")
+        x = after.astype("float32")
+        if not np.isfinite(x).all() or np.abs(x).max() > 1e6:
+            raise NotYet(
+                f"The signal leaves all measure in block {number}. It answers with a cube: what holds it back?"
+            )
+    return x
+
+
+@exercise("4.4 without a norm")
+def judge_without_norm(answer):
+    if not callable(answer):
+        raise NotYet("A function is needed here, my_block(x, branch).")
+    branches = loud_modulations()
+    x = np.random.default_rng(44).normal(size=(1, 8, 8, CHANNELS)).astype("float32")
+    y = through(answer, branches, x)
+    if np.abs(y).max() > MOST:
+        raise NotYet(f"After {DEPTH} blocks the largest value is {np.abs(y).max():.0f}; at most {MOST} may be left.")
+    if np.abs(y).max() < 1e-3:
+        raise NotYet(f"After {DEPTH} blocks nothing is left of the signal. What carries x itself on?")
+    if np.allclose(y.var(axis=-1), 1, atol=1e-2):
+        raise NotYet("Each pixel comes out with variance 1: there is a norm in it. Do without.")
+    share = float(np.linalg.norm(y - x) / np.linalg.norm(x))
+    if share < LEAST_SHARE:
+        raise NotYet(f"What comes out is the input, but for {share:.2%}. So are {DEPTH} layers that do nothing.")
+    nudge = 1e-3 * np.random.default_rng(45).normal(size=x.shape).astype("float32")
+    growth = float(np.linalg.norm(through(answer, branches, x + nudge) - y) / np.linalg.norm(nudge))
+    if not 1 / ONE <= growth <= ONE:
+        raise NotYet(
+            f"A small change of the input becomes {growth:.2g} times as large on its way through, and so would a "
+            f"gradient on its way back. Between 1/{ONE} and {ONE} is wanted."
+        )
+    return (
+        f"{DEPTH} blocks add {share:.0%} to the signal, and a change grows {growth:.1f} times. Next: what would "
+        "training make of the factor?"
+    )

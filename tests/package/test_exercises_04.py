@@ -119,6 +119,46 @@ def test_right_answers_are_accepted(exercise):
         assert solved, said
 
 
+CALM = "4.4 without a norm"
+
+
+def normed(x, branch):
+    y = x + branch(x)
+    return (y - ops.mean(y, axis=-1, keepdims=True)) / ops.std(y, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda x, branch: x + 0.2 * branch(x), lambda x, branch: x + 0.3 * ops.tanh(branch(x))]
+)
+def test_calm_blocks_are_accepted(answer):
+    solved, said = verdict(CALM, answer)
+    assert solved and "32 blocks add" in said, said
+
+
+def test_the_calm_block_on_the_page_is_accepted():
+    assert verdict(CALM, solution("04_residual_block.ipynb", CALM))[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "put your answer"),
+        (5, "A function is needed"),
+        (lambda x, branch: None, "is there a `return`"),
+        (lambda x, branch: x[:, :4], "a map like its input"),
+        (lambda x, branch: branch(x), "nothing is left of the signal"),
+        (lambda x, branch: x + branch(x), "leaves all measure in block"),
+        (lambda x, branch: 1.2 * x, "the largest value is"),
+        (lambda x, branch: x + 1e-5 * branch(x), "do nothing"),
+        (lambda x, branch: x + ops.tanh(branch(x)), "A small change of the input becomes"),
+        (normed, "there is a norm in it"),
+    ],
+)
+def test_blocks_that_are_not_calm_are_told_why(answer, message):
+    solved, said = verdict(CALM, answer)
+    assert not solved and message in said, said
+
+
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)
 
 
