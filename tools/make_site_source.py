@@ -132,11 +132,16 @@ def menu():
 
 
 def write_explorers(explorers, folder):
-    """Run the cells that show an explorer, given the network that knows signs, and write each explorer as a page."""
+    """Run the cells that show an explorer, given what they show by its name in them, and write each as a page."""
     import focal_utils as fu
 
     for page, source in explorers.items():
-        names = {"fu": fu, "trained": fu.load_trained("gtsrb")}
+        names = {
+            "fu": fu,
+            "trained": fu.load_trained("gtsrb"),
+            "model": fu.load_trained("nuclei"),
+            "nuclei": fu.load_nuclei(shipped=True),
+        }
         exec(source, names)
         (explorer,) = (value for value in names.values() if isinstance(value, fu.GateExplorer))
         explorer.to_html(folder / page)

@@ -54,6 +54,24 @@ def test_the_network_answers_on_the_front_page(new_page, address, width, scheme)
     assert wrong == []
 
 
+def test_a_network_that_does_not_come_is_said(new_page, address):
+    page = new_page(1280, 844)
+    page.route("**/signs.*", lambda route: route.abort())
+    page.goto(f"{address}/index.html")
+    page.get_by_text("The network could not be fetched (no connection).").wait_for()
+    assert page.locator("#explorer .still img").is_visible()
+    assert not page.get_by_text("The network is on its way").is_visible()
+
+
+def test_another_network_that_does_not_come_leaves_the_first(new_page, address):
+    page, _ = opened(new_page, address, 1280)
+    page.route("**/nuclei.*", lambda route: route.fulfill(status=503))
+    page.get_by_text("Cell nuclei").click()
+    page.get_by_text("The network could not be fetched (503).").wait_for()
+    assert page.get_by_text("The network says").is_visible()
+    assert page.get_by_role("radio", name="Traffic signs").is_checked()
+
+
 def test_it_is_seen_and_answers_soon(new_page, address):
     page, _ = opened(new_page, address, 1280)
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")

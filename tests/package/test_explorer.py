@@ -177,7 +177,7 @@ def test_the_page_is_whole_or_not_there(explorer, tmp_path, monkeypatch):
 def test_the_contact_sheet_has_a_row_for_each_block(explorer):
     figure = explorer.contact_sheet()
     texts = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert texts == ["stage0\nblock0", "stage1\nblock0"]
+    assert texts == ["stage 0\nblock 0", "stage 1\nblock 0"]
     assert {axes.get_title() for axes in figure.axes} >= {"gate\nlevel 1", "gate\nglobal", "modulator\nL2 norm"}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from focal_utils.training import targets
+from parts.cards import segmenter_rows, table
 from parts.segmenters import SEGMENTERS, by_kind, chosen_separation, compress, figures, focal_segmenter
-from write_results import segmenter_card
 
 SCORES = {
     "dice": np.array([0.9, 0.8, 0.4]),
@@ -60,7 +60,7 @@ def test_the_card_tells_the_figures():
         },
         "test_command": "python tools/evaluate.py nuclei",
     }
-    card = segmenter_card("nuclei", facts)
+    card = table("nuclei", segmenter_rows("nuclei", facts))
     for text in (
         "1,196,117",
         "Dice 0.700 (95 % interval 0.600 to 0.800)",

@@ -18,8 +18,8 @@ const REST = 300; // milliseconds without a change, after which the address foll
 async function bytesOf(file) {
   if (file instanceof ArrayBuffer) return file;
   if (file.base64) return Uint8Array.from(atob(file.base64), (letter) => letter.charCodeAt(0)).buffer;
-  const response = await fetch(file);
-  if (!response.ok) throw new Error(`The network could not be fetched (${response.status}).`);
+  const response = await fetch(file).catch(() => ({ ok: false, status: "no connection" }));
+  if (!response.ok) throw new Error(`The network could not be fetched (${response.status}). Try again later.`);
   return response.arrayBuffer();
 }
 
@@ -60,6 +60,21 @@ async function mount(place, { networks, address = false, tour = true, state = {}
     if (address) follow(store, engine);
   }
 
+  /** The same; where that fails, say so, and leave what was shown. */
+  async function tryToOpen(number, first) {
+    try {
+      await open(number, first);
+    } catch (error) {
+      if (!bench) {
+        sign.say(error.message);
+        place.classList.add("fx-failed");
+        return;
+      }
+      tabs.choose(current);
+      bench.say(error.message, true);
+    }
+  }
+
   /** Let the address say the state, without a new entry in the browser's history for each change. */
   function follow(store, engine) {
     let timer = null;
@@ -71,21 +86,21 @@ async function mount(place, { networks, address = false, tour = true, state = {}
     });
   }
 
-  const tabs = segmented("Network", networks.map(({ title }, number) => [number, title]), (number) => open(number, {}));
+  const tabs = segmented("Network", networks.map(({ title }, number) => [number, title]), (number) => tryToOpen(number, {}));
   tabs.root.classList.add("fx-tabs");
   const asked = address ? networks.findIndex(({ id }) => id === wordsOf(location.hash).network) : -1;
-  await open(Math.max(asked, 0), {});
-  place.replaceChildren(outer);
+  await tryToOpen(Math.max(asked, 0), {});
+  if (bench) place.replaceChildren(outer);
   const onhash = () => {
     const number = networks.findIndex(({ id }) => id === wordsOf(location.hash).network);
-    if (number >= 0 && number !== current) open(number, {});
-    else if (number >= 0) bench.show(readState(location.hash, bench.engine.about.blocks, bench.engine.pictures.length));
+    if (number >= 0 && number !== current) tryToOpen(number, {});
+    else if (number >= 0) bench?.show(readState(location.hash, bench.engine.about.blocks, bench.engine.pictures.length));
   };
   if (address) addEventListener("hashchange", onhash);
   return {
-    show: (changes) => bench.show(changes),
+    show: (changes) => bench?.show(changes),
     close() {
-      bench.close();
+      bench?.close();
       engines.forEach((engine) => engine.close());
       removeEventListener("hashchange", onhash);
     },

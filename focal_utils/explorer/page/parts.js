@@ -61,8 +61,9 @@ function button(text, onclick, className = "fx-button") {
 }
 
 /**
- * A sign that says how much is done of what is being computed, where that takes its time: { root, wait }. It lies over
- * the page, so that nothing moves. wait(share done, 0…1, or null where nothing is being computed).
+ * A sign that says how much is done of what is being computed, where that takes its time: { root, wait, say }. It lies
+ * over the page, so that nothing moves. wait(share done, 0…1, or null where nothing is being computed); say(words) that
+ * stay.
  */
 function waitingSign() {
   const root = element("span", { className: "fx-waiting", role: "status", hidden: true });
@@ -79,7 +80,12 @@ function waitingSign() {
     root.textContent = share ? `computing … ${Math.round(100 * share)} %` : "computing …";
   }
 
-  return { root, wait };
+  function say(words) {
+    root.hidden = false;
+    root.textContent = words;
+  }
+
+  return { root, wait, say };
 }
 
 /** What comes after quiet: the function is called once, `wait` milliseconds after the last call. */
