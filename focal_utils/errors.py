@@ -81,7 +81,13 @@ def check_map(layer, shape, channels=None):
             "For tokens of a map (batch, length, channels), reshape to (batch, height, width, channels) first; for "
             'sequences, focal modulation takes sequence="whole" or "causal".'
         )
-    if channels is not None and shape[-1] != channels:
+    if channels is not None:
+        check_channels(layer, shape, channels)
+
+
+def check_channels(layer, shape, channels):
+    """Raise ValueError unless the last axis of `shape` is `channels`."""
+    if shape[-1] != channels:
         raise ValueError(
             f"{layer} was made for {channels} channels, but the last axis of {shape} has {shape[-1]}. "
             f"Channels come last; project to {channels} channels first, or build the layer with dim={shape[-1]}."
@@ -95,11 +101,7 @@ def check_sequence(layer, shape, channels):
             f"{layer} was made for sequences (batch, steps, channels), but got rank {len(shape)}, shape {shape}. For "
             "maps (batch, height, width, channels) leave sequence=None."
         )
-    if shape[-1] != channels:
-        raise ValueError(
-            f"{layer} was made for {channels} channels, but the last axis of {shape} has {shape[-1]}. "
-            f"Channels come last; project to {channels} channels first, or build the layer with dim={shape[-1]}."
-        )
+    check_channels(layer, shape, channels)
 
 
 class DataNotFound(FileNotFoundError):

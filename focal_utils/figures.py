@@ -26,6 +26,8 @@ GLOBAL_COLOUR = "#3b78d8"
 SIGNED = "RdBu_r"
 AMOUNT = "viridis"
 MARKERS = "osD^vP"  # one for each series, so that colour alone says nothing
+LARGEST = 120_000  # bytes of a PNG: a notebook of ten figures stays below a megabyte
+CAPTION = "font-size:90%;opacity:0.8;max-width:60em"
 LINES = ("-", "--", ":", "-.")  # of several series of one kind of mixer
 
 # How a mixer is drawn: words that its names hold, its colour, its marker. The first row that fits counts.
@@ -76,10 +78,6 @@ def page_of(figure, alt, dpi=90):
     return f'<figure style="margin:0">{image}<figcaption style="{CAPTION}">{said}</figcaption></figure>'
 
 
-LARGEST = 120_000  # bytes of a PNG: a notebook of ten figures stays below a megabyte
-CAPTION = "font-size:90%;opacity:0.8;max-width:60em"
-
-
 def png(figure, dpi):
     """A figure as the bytes of a PNG on white, packed an eighth smaller than by matplotlib, every pixel the same."""
     drawn = io.BytesIO()
@@ -123,14 +121,21 @@ def table(columns, rows):
 
 def table_html(columns, rows):
     """The table as HTML: texts on the left, what follows them on the right."""
-    sides = ["left"] + ["right"] * (len(columns) - 1)
-    head = "".join(f'<th scope="col" style="text-align:{side}">{html.escape(name)}</th>'
-                   for name, side in zip(columns, sides, strict=True))  # fmt: skip
+    first, *others = columns
+    head = table_cell("th", first, "left", "col")
+    head += "".join(table_cell("th", name, "right", "col") for name in others)
     lines = []
-    for first, *others in rows:
-        cells = "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in others)
-        lines.append(f'<tr><th scope="row" style="text-align:left">{html.escape(first)}</th>{cells}</tr>')
+    for name, *values in rows:
+        cells = table_cell("th", name, "left", "row")
+        cells += "".join(table_cell("td", value, "right") for value in values)
+        lines.append(f"<tr>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def table_cell(tag, text, side, scope=None):
+    """A cell, `tag` "th" or "td", that stands on one side; `scope` says whether a heading is a row's or a column's."""
+    scope = f' scope="{scope}"' if scope else ""
+    return f'<{tag}{scope} style="text-align:{side}">{html.escape(text)}</{tag}>'
 
 
 def table_text(columns, rows):

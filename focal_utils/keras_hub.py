@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import keras_hub
 
-from focal_utils.layers.basics import changed_parts, serializable, set_quantized_parts, set_trainable_parts
+from focal_utils.layers.basics import changed_parts, serializable, with_changed_parts
 from focal_utils.models import VARIANTS, FocalNet, stages
 from focal_utils.models.focalnet import imagenet_scaling
 from focal_utils.weights import load_checkpoint
@@ -172,13 +172,7 @@ class FocalNetBackbone(keras_hub.models.FeaturePyramidBackbone):
 
     @classmethod
     def from_config(cls, config):
-        arguments = dict(config)
-        parts = arguments.pop("trainable_parts", {})
-        quantized = arguments.pop("quantized_parts", {})
-        backbone = super().from_config(arguments)
-        set_quantized_parts(backbone, quantized)
-        set_trainable_parts(backbone, parts)
-        return backbone
+        return with_changed_parts(super().from_config, config)
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):

@@ -1,14 +1,13 @@
 """Export a shipped network into every format, run each where focal_utils cannot be imported, and compare.
 
     python tools/export.py gtsrb --to build/exports        needs requirements-export.txt
-    python tools/export.py gtsrb --quantized               Keras' own int8 alone, beside float32
 
 Logits are compared with those of the model in this process on all test images; accuracy is of the largest logit. The
 int8 files are made by Keras' `model.export(format="litert", …)` with the options of TensorFlow's converter
 (`focal_utils.weights.export_model`): post-training quantization, on training images drawn by seed 0. Times are
 processor time of one thread; the formats take turns, each in its process (parts/exported.py), and the median over
-rounds is kept. Writes data/results/exports.json, with --quantized quantized.json. Without the data (GTSRB only)
-rendered signs are compared, and nothing is written there.
+rounds is kept. Writes data/results/exports.json. Without the data (GTSRB only) rendered signs are compared, and nothing
+is written there.
 """
 
 import json
@@ -28,7 +27,6 @@ def parser():
     options.add_argument("name", choices=arguments.RECIPES)
     options.add_argument("--to", type=Path, default=ROOT / "build" / "exports", help="folder for the exports")
     options.add_argument("--rounds", type=arguments.at_least(1), default=15)
-    options.add_argument("--quantized", action="store_true", help="Keras' own int8 alone, beside float32")
     return options
 
 
@@ -47,13 +45,13 @@ RESULTS = ROOT / "data" / "results" / "exports.json"
 RUNNER = ROOT / "tools" / "parts" / "exported.py"
 FORMATS = {  # name of the format: end of the file's name, quantization
     "Keras": (".keras", None),
+    "Keras, int8": ("_int8.keras", "int8"),
     "SavedModel": ("", None),
     "LiteRT, float32": (".tflite", None),
     "LiteRT, int8 weights": ("_int8_weights.tflite", "weights"),
     "LiteRT, int8": ("_int8.tflite", "int8"),
     "ONNX": (".onnx", None),
 }
-QUANTIZED = {"Keras": (".keras", None), "Keras, int8": ("_int8.keras", "int8")}
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnx", "tf2onnx", "onnxruntime")
 CALIBRATION = 500  # images
 STEPS = {1: 50, 64: 3}  # batch: how many in a turn
@@ -69,21 +67,18 @@ def load(name):
         return fu.render_signs(5000)
 
 
-def export_all(model, name, images, folder, formats=FORMATS):
-    """Write the model in each of the formats into a new folder, all or none: name of the format → path."""
+def export_all(model, name, images, folder):
+    """Write the model in each of `FORMATS` into a new folder, all or none: name of the format → path."""
     if folder.exists():
         raise FileExistsError(f"{folder} is there already. It was not touched: delete it or choose another --to.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_file_or_folder(folder) as part:
         part.mkdir()
-        for ending, quantize in formats.values():
+        for ending, quantize in FORMATS.values():
             path = part / f"{name}{ending}"
-            if ending == ".keras":
-                model.save(path)
-            else:
-                calibrated = quantize == "int8" and path.suffix == ".tflite"
-                export_model(model, path, quantize, images if calibrated else None)
-    return {form: folder / f"{name}{ending}" for form, (ending, _) in formats.items()}
+            calibrated = quantize == "int8" and path.suffix == ".tflite"
+            export_model(model, path, quantize, images if calibrated else None)
+    return {form: folder / f"{name}{ending}" for form, (ending, _) in FORMATS.items()}
 
 
 def size(path):
@@ -173,9 +168,7 @@ def main():
     model = fu.load_trained(options.name)
     chosen = np.random.default_rng(0).permutation(len(data.x_train))[:CALIBRATION]
     try:
-        formats = QUANTIZED if options.quantized else FORMATS
-        folder = options.to / f"{options.name}{'_quantized' * options.quantized}"
-        paths = export_all(model, options.name, data.x_train[chosen], folder, formats)
+        paths = export_all(model, options.name, data.x_train[chosen], options.to / options.name)
     except (FileExistsError, ModuleNotFoundError) as error:
         return str(error)
     rows = measure(model, paths, data, options.rounds)
@@ -189,13 +182,12 @@ def main():
         **made,
         "versions": {**made["versions"], **versions()},
         "test_images": len(data.x_test),
-        **({} if options.quantized else {"calibration_images": len(chosen)}),
+        "calibration_images": len(chosen),
         "rounds": options.rounds,
         "formats": rows,
     }
-    path = RESULTS.with_name("quantized.json") if options.quantized else RESULTS
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_text(path, json.dumps({**known, options.name: facts}, indent=2) + "\n")
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    write_text(RESULTS, json.dumps({**known, options.name: facts}, indent=2) + "\n")
     return 0
 
 

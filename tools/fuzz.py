@@ -433,9 +433,9 @@ class Doors:
     def network(self, rng):
         def per_stage(least):
             def fits(value):
-                return is_whole(value, least) or (
-                    np.ndim(value) == 1 and len(value) == 2 and all(is_whole(part, least) for part in value)
-                )
+                if is_whole(value, least):
+                    return True
+                return np.ndim(value) == 1 and len(value) == 2 and all(is_whole(part, least) for part in value)
 
             return fits
 
@@ -620,11 +620,9 @@ GUARDED = ("safetensors", "tensors", "h5", "backup")  # of which a refusal must 
 
 def in_words(error):
     """Whether an error is one of ours, or one of Keras' or NumPy's about what was given, and says something."""
-    if not isinstance(error, (ValueError, TypeError, OSError, NotImplementedError, FloatingPointError)) or isinstance(
-        error, UnicodeError
-    ):
+    if not isinstance(error, (ValueError, TypeError, OSError, NotImplementedError, FloatingPointError)):
         return False
-    if isinstance(error, (zipfile.BadZipFile, json.JSONDecodeError)):
+    if isinstance(error, (UnicodeError, zipfile.BadZipFile, json.JSONDecodeError)):
         return False
     frames = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
     ours = [number for number, name in enumerate(frames) if "/focal_utils/" in name]

@@ -49,7 +49,7 @@ NUCLEI = {  # of the shipped test pictures: what is to be seen
     8: "small and sparse",
     11: "stained tissue",
     18: "stained, crowded",
-    10: "179 of them",
+    10: "small and many",
     20: "a whole field of view, 1388×1040",
 }
 CELLS_CREDIT = "Acevedo et al. 2020, doi 10.17632/snkd93bnjr.1, CC BY 4.0"

@@ -80,31 +80,16 @@ def exports_table(facts):
     )
 
 
-def quantized_text(facts):
-    """README.md's sentence on Keras' own int8 of the shipped network: size, accuracy, time against float32."""
-    plain = facts["formats"]["Keras"]
-    small = facts["formats"]["Keras, int8"]
-    times = [small[f"milliseconds_batch_{batch}"][0] / plain[f"milliseconds_batch_{batch}"][0] for batch in (1, 64)]
-    return (
-        f'Keras\' own `quantize` makes dense layers int8. Written by `fu.export_model(model, "signs.keras", "int8")` '
-        f"the network that reads signs\ntakes {small['bytes'] / 1e6:.2f} MB instead of {plain['bytes'] / 1e6:.2f}, and "
-        f"reads {percent(small['accuracy'])} of {facts['test_images']:,} test images instead of "
-        f"{percent(plain['accuracy'])}. One image\ntakes {times[0]:.1f} times as long, 64 take {times[1]:.1f} times as "
-        f"long, by turns beside other work. Measured by `{facts['command']}`\non {facts['machine']}, {facts['date']}."
-    )
-
-
 def outdated(root=ROOT):
     """Pairs (path, right text) of the files that do not hold the results."""
     results = root / "data" / "results"
     facts = {
         name: json.loads((results / f"{name}.json").read_text())
-        for name in ("gtsrb", "gtsrb_runs", "speed_forward", "speed_training", "exports", "quantized")
+        for name in ("gtsrb", "gtsrb_runs", "speed_forward", "speed_training", "exports")
     }
     tables = {
         "results": results_table(facts["gtsrb"], facts["gtsrb_runs"]),
         "exports": exports_table(facts["exports"]["gtsrb"]),
-        "quantized": quantized_text(facts["quantized"]["gtsrb"]),
         "speed": speed_table(facts["speed_forward"], facts["speed_training"]),
     }
 

@@ -66,8 +66,16 @@ def call(answer, *inputs, untouched=None):
             f"A function is needed here, but this is a {type(answer).__name__}. Give its name, without brackets."
         )
     given = copied(inputs)
+    result = run(answer, *given)
+    if untouched and not unchanged(given, inputs):
+        raise NotYet(f"{untouched} have changed too. Leave them as they are, and return a copy.")
+    return as_arrays(answer, result)
+
+
+def run(answer, *inputs):
+    """What the learner's function gives for `inputs`, as it is; whatever goes wrong in it becomes a `NotYet`."""
     try:
-        result = answer(*given)
+        return answer(*inputs)
     except (NotYet, TimeIsUp, KeyboardInterrupt):
         raise
     except SystemExit as error:
@@ -75,9 +83,6 @@ def call(answer, *inputs, untouched=None):
     except BaseException as error:
         said = NODE.sub("", str(error)).split("\n")[0]
         raise NotYet(f"{name_of(answer)} stopped with {type(error).__name__}: {said}") from error
-    if untouched and not unchanged(given, inputs):
-        raise NotYet(f"{untouched} have changed too. Leave them as they are, and return a copy.")
-    return as_arrays(answer, result)
 
 
 def number(answer, *inputs):
@@ -124,6 +129,13 @@ def as_arrays(answer, result):
     if isinstance(result, (list, tuple)) and not only_numbers(result):
         return [as_array(answer, item) for item in result]
     return as_array(answer, result)
+
+
+def array_of(answer):
+    """A value that was handed in, an array, tensor, list or number, as an array; a text as one without axes."""
+    if isinstance(answer, (str, bytes)):
+        return np.zeros(())
+    return as_array(lambda: None, answer)
 
 
 def only_numbers(result):

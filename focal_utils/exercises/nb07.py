@@ -1,14 +1,11 @@
 """The exercises of notebook 07: gates dealt out to other pixels, energy in a box, a picture that needs its gates."""
 
-import functools
-
 import numpy as np
 from keras import ops
 
 from focal_utils.data.gtsrb import GTSRB_CLASSES
-from focal_utils.exercises.checking import NotYet, as_array, call, compare, exercise, need_array
-from focal_utils.tracing import edited_logits
-from focal_utils.weights import load_trained
+from focal_utils.exercises.checking import NotYet, call, compare, exercise, need_array
+from focal_utils.exercises.pictures import chances, need_picture
 
 MOST_STAY = 8  # of 30 pixels: where all go anywhere, one stays in the mean, and nine do in one deal of a million
 
@@ -111,32 +108,14 @@ def wrong_ratios(energy, inside):
 # ---- the open task
 
 
-@functools.cache
-def shipped():
-    """The network that the notebook looks into."""
-    return load_trained("gtsrb")
-
-
 def frozen_here(name, gates):
     """An edit: every pixel gets the gate's mean over its picture."""
     return ops.mean(gates, axis=(1, 2), keepdims=True) * ops.ones_like(gates)
 
 
-def chances(picture, edit=None):
-    """The shipped network's probabilities for one picture, (43,)."""
-    return ops.convert_to_numpy(ops.softmax(edited_logits(shipped(), picture[None], edit)))[0]
-
-
 @exercise("7.3 a picture that needs its gates")
 def judge_picture(answer):
-    if callable(answer):
-        raise NotYet("A picture is wanted, not a function: an array (32, 32, 3), 0…255.")
-    picture = as_array(lambda: None, answer) if not isinstance(answer, (str, bytes)) else np.zeros(())
-    if picture.shape != (32, 32, 3):
-        raise NotYet(f"A picture of shape (32, 32, 3) is wanted, and yours has {picture.shape}: crop or resize it.")
-    picture = picture.astype("float32")
-    if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 255:
-        raise NotYet(f"Its values go from {picture.min():g} to {picture.max():g}; a picture has 0…255.")
+    picture = need_picture(answer, (32, 32, 3), "an array (32, 32, 3), 0…255", ": crop or resize it")
     if picture.max() <= 1:
         raise NotYet("Its values end at 1. The network takes 0…255: multiply by 255.")
     if np.ptp(picture) == 0:

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from focal_utils.exercises.checking import NotYet, TimeIsUp, call, close, exercise, need_shape, number
+from focal_utils.exercises.checking import NotYet, call, close, exercise, need_shape, number, run
 from focal_utils.layers import FocalModulation
 
 
@@ -47,28 +47,17 @@ DIM = 16
 REACH = 3  # patches to each side that two levels of kernels 3 and 5 see
 
 
-def parts_of(layer):
-    """A layer and all that stand in it."""
-    return [layer, *(part for below in getattr(layer, "_layers", []) for part in parts_of(below))]
-
-
 @exercise("8.2 a place for the class token")
 def judge_class_token(answer):
     if not callable(answer) or isinstance(answer, keras.Layer):
         raise NotYet("A class or function is wanted that makes the layer, `my_mixer(16)`: give its name alone.")
     keras.utils.set_random_seed(0)
-    try:
-        layer = answer(DIM)
-    except (TimeIsUp, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # `exit` among them
-        said = str(error).split("\n")[0]
-        raise NotYet(f"my_mixer({DIM}) stopped with {type(error).__name__}: {said}") from error
+    layer = run(answer, DIM)
     if not isinstance(layer, keras.Layer):
         raise NotYet(f"my_mixer({DIM}) gives a {type(layer).__name__}; a Keras layer is wanted, which a ViT can hold.")
     tokens = np.random.default_rng(0).normal(size=(1, 1 + SIDE**2, DIM)).astype("float32")
     still = tokens_through(layer, tokens)
-    if not any(isinstance(part, FocalModulation) for part in parts_of(layer)):
+    if not any(isinstance(part, FocalModulation) for part in layer._flatten_layers()):
         raise NotYet("There is no fu.FocalModulation in it. Attention takes a class token anyway: do it without.")
     moved = tokens.copy()
     at = 1 + SIDE * (SIDE // 2) + SIDE // 2  # a patch in the middle

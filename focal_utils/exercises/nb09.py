@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from focal_utils.exercises.checking import NotYet, as_array, exercise, number
+from focal_utils.exercises.checking import NotYet, array_of, exercise, number
 from focal_utils.layers import FocalModulation
 from focal_utils.models import FocalNet
 from focal_utils.statistics import mean_interval, verdict
@@ -48,7 +48,7 @@ def arguments_of_networks():
 
 def as_accuracies(answer, key):
     """A list of accuracies as shares, or a `NotYet`."""
-    values = as_array(lambda: None, answer[key]) if not isinstance(answer[key], (str, bytes)) else np.zeros(())
+    values = array_of(answer[key])
     if values.ndim != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise NotYet(f"“{key}” should be a list of accuracies, one for each seed.")
     if len(values) < LEAST_SEEDS:

@@ -194,10 +194,9 @@ class GateExplorer(anywidget.AnyWidget):
         """Write a page of its own that needs neither kernel nor connection.
 
         A `FocalNet` with a classifier, or a `fu.segmenter` on one, runs in it, on pictures of the reader's own too,
-        whatever is switched. Of another
-        model, of one with `prepare`, and of one too large for a page, the pictures and single switches are recorded
-        instead. Where that would be too large, the pictures become JPEG and the largest maps are averaged, two by two
-        pixels or more, until it is not; the page says so.
+        whatever is switched. Of another model, of one with `prepare`, and of one too large for a page, the pictures and
+        single switches are recorded instead. Where that would be too large, the pictures become JPEG and the largest
+        maps are averaged, two by two pixels or more, until it is not; the page says so.
 
         Args:
             path: of the file, written whole or not at all.
@@ -215,13 +214,7 @@ class GateExplorer(anywidget.AnyWidget):
 
     def _live_page(self, numbers, limit):
         """The page in which the network itself runs, as precise as fits; None where no page so small can run it."""
-        own = self._meaning == "objects" or (self._number == 0 and self._meaning == "logits")
-        if (
-            self._prepare is not None
-            or not own
-            or not runs_in_page(self._model)
-            or not finite(self._examined(numbers[0], {})[1])
-        ):
+        if not self._can_run_in_page() or not finite(self._examined(numbers[0], {})[1]):
             return None
         shown = []
         for number in numbers:
@@ -234,6 +227,14 @@ class GateExplorer(anywidget.AnyWidget):
             if len(page.encode()) <= limit:
                 return page
         return None
+
+    def _can_run_in_page(self):
+        """Whether the page's own forward pass says what this explorer shows."""
+        if self._prepare is not None or not runs_in_page(self._model):
+            return False
+        if self._meaning == "objects":
+            return True
+        return self._meaning == "logits" and self._number == 0
 
     def _recorded_page(self, numbers, limit):
         """The page of what the network says of the pictures, and of one switch at a time."""

@@ -71,10 +71,26 @@ def set_quantized_parts(layer, quantized):
 def changed_parts(layer):
     """What a configuration says of parts that are not as they were made: arguments for `from_config`, most often none.
 
-    Each is of the two functions above that begin with `set_`.
+    `with_changed_parts` is the way back.
     """
     found = {"trainable_parts": trainable_parts(layer), "quantized_parts": quantized_parts(layer)}
     return {name: parts for name, parts in found.items() if parts}
+
+
+def with_changed_parts(make, config):
+    """What `make` makes of a configuration, with its parts changed as `changed_parts` told of them.
+
+    Args:
+        make: a function from the arguments, a dict, to a new layer or model.
+        config: of `get_config`; it stays as it is.
+    """
+    arguments = dict(config)
+    trainable = arguments.pop("trainable_parts", {})
+    quantized = arguments.pop("quantized_parts", {})
+    layer = make(arguments)
+    set_quantized_parts(layer, quantized)
+    set_trainable_parts(layer, trainable)
+    return layer
 
 
 class Configured:
@@ -94,13 +110,7 @@ class Configured:
 
     @classmethod
     def from_config(cls, config):
-        arguments = dict(config)
-        trainable = arguments.pop("trainable_parts", {})
-        quantized = arguments.pop("quantized_parts", {})
-        layer = super().from_config(arguments)
-        set_quantized_parts(layer, quantized)
-        set_trainable_parts(layer, trainable)
-        return layer
+        return with_changed_parts(super().from_config, config)
 
 
 @serializable

@@ -232,7 +232,9 @@ class HierarchicalContext(Configured, keras.layers.Layer):
         whole = tuple(input_shape)
         if self.context == "top":
             return [whole]
-        everywhere = whole if self.sequence == "causal" else (whole[0], *[1] * (len(whole) - 2), whole[-1])
+        everywhere = whole
+        if self.sequence != "causal":  # one mean for all places
+            everywhere = tuple(1 if 0 < axis < len(whole) - 1 else size for axis, size in enumerate(whole))
         return [whole] * self.focal_level + [everywhere] * self.global_context
 
 

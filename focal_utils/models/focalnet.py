@@ -13,8 +13,7 @@ from focal_utils.layers.basics import (
     dense,
     layer_norm,
     serializable,
-    set_quantized_parts,
-    set_trainable_parts,
+    with_changed_parts,
 )
 from focal_utils.layers.blocks import MIXERS, FocalBlock, PatchEmbed, check_layer_scale
 
@@ -370,15 +369,15 @@ class FocalNet(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        arguments = dict(config)
+        return with_changed_parts(cls.from_arguments, config)
+
+    @classmethod
+    def from_arguments(cls, arguments):
+        """A network from its arguments, and whether it is trained at all."""
         trainable = arguments.pop("trainable", True)
-        parts = arguments.pop("trainable_parts", {})
-        quantized = arguments.pop("quantized_parts", {})
         # Files of former versions do not say what policy the network was built under, if it was the global one.
         arguments["dtype"] = arguments.get("dtype") or "float32"
         model = cls(**arguments)
-        set_quantized_parts(model, quantized)
         if not trainable:
             model.trainable = False
-        set_trainable_parts(model, parts)
         return model

@@ -185,10 +185,13 @@ def write_keras(model, path, quantize):
 
 
 def compress(source, target):
-    """Write a zip file anew with its members compressed; Keras writes them as they are, with gaps that HDF5 leaves."""
-    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as small:
-        for name in whole.namelist():
-            small.writestr(name, whole.read(name))
+    """Write a zip, such as a .keras file, anew with its members compressed: what it holds stays, byte for byte.
+
+    Keras writes them as they are, with gaps that HDF5 leaves.
+    """
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w") as small:
+        for member in whole.infolist():
+            small.writestr(member, whole.read(member), zipfile.ZIP_DEFLATED, 9)
 
 
 def write(model, path, options):

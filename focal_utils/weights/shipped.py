@@ -18,8 +18,8 @@ def load_trained(name=None):
     It takes raw images as the loaders give them, (B, H, W, channels) from 0 to 255, and gives logits (B, classes); its
     `class_names` are the data set's. "nuclei" takes pictures of any size and gives logits (B, H, W, 2), for each pixel
     whether it lies in a nucleus, and how deep: `find_nuclei` makes objects of them, and its `object_names` are what one
-    of them is called, and several. A network computes in the precision
-    that it was trained in, float32, whatever Keras' global dtype policy says.
+    of them is called, and several. A network computes in the precision that it was trained in, float32, whatever Keras'
+    global dtype policy says.
 
     Args:
         name: of the network. Without one, the names of all that are shipped are returned, as a list.

@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import shutil
-import zipfile
 from collections.abc import Callable
 
 import keras
@@ -17,6 +16,7 @@ from focal_utils.data import PictureSet, kind_of
 from focal_utils.files import whole_file
 from focal_utils.statistics import bootstrap_interval
 from focal_utils.training import THRESHOLDS, judge, pixel_logits, save, score, separate
+from focal_utils.weights import compress
 from parts.files import ROOT, how_made, write_text
 from parts.recipes import run_folder
 
@@ -187,13 +187,6 @@ def train_segmenters(name, options):
     print(json.dumps(chosen, indent=2))
 
 
-def compress(path):
-    """Write a zip, such as a .keras file, anew with its members compressed: what it holds stays, byte for byte."""
-    with whole_file(path) as part, zipfile.ZipFile(path) as old, zipfile.ZipFile(part, "w") as new:
-        for member in old.infolist():
-            new.writestr(member, old.read(member), zipfile.ZIP_DEFLATED, 9)
-
-
 def ship_segmenter(name, facts):
     """Put the network of a run into data/weights, its log and its facts into data/results."""
     folder = run_folder(name, facts["kind"], facts["seed"])
@@ -201,7 +194,8 @@ def ship_segmenter(name, facts):
     model.load_weights(folder / "kept.weights.h5")
     path = ROOT / "data" / "weights" / f"{name}.keras"
     save(model, path)
-    compress(path)
+    with whole_file(path) as part:
+        compress(path, part)
     shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
