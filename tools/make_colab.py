@@ -2,12 +2,15 @@
 
     python tools/make_colab.py
 
-The first cell of each notebook unpacks it there. The pictures of cell nuclei stay out, which Colab can fetch, so that
-the file is at most 15 MB; exit status 1 if it is larger, and none is written.
+The first cell of each notebook unpacks it there. Notebooks go in without their outputs, which running them makes, and
+the pictures of cell nuclei stay out, which Colab can fetch, so that the file is at most 15 MB; exit status 1 if it is
+larger, and none is written.
 """
 
 import sys
 import zipfile
+
+import nbformat
 
 from parts.arguments import parser
 
@@ -40,6 +43,18 @@ def members(root=ROOT):
     return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
 
 
+def content(path):
+    """What goes into the zip for a file, as bytes: the file, but a notebook without its outputs."""
+    if path.suffix != ".ipynb":
+        return path.read_bytes()
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+            cell.execution_count = None
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
 def write_zip(target, root=ROOT):
     """Write the zip, whole or not at all; its size in bytes.
 
@@ -51,7 +66,7 @@ def write_zip(target, root=ROOT):
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for path in members(root):
                 entry = zipfile.ZipInfo(f"{NAME}/{path.relative_to(root).as_posix()}", EPOCH)
-                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+                archive.writestr(entry, content(path), zipfile.ZIP_DEFLATED, 9)
         size = part.stat().st_size
         if size > MOST:
             raise ValueError(f"The zip has {size / 1e6:.1f} MB, at most {MOST / 1e6:.0f} are wanted: leave out more.")

@@ -2,6 +2,7 @@
 
 import zipfile
 
+import nbformat
 import pytest
 
 import make_colab
@@ -89,6 +90,16 @@ def test_the_zip_for_colab_is_small_and_always_the_same(tmp_path):
     assert {f"focal-modulation/notebooks/{path.name}" for path in notebooks()} <= set(names)
     assert "focal-modulation/focal_utils/explorer/page.html" in names
     assert "focal-modulation/data/weights/gtsrb.keras" in names
+
+
+def test_notebooks_go_in_whole_but_for_their_outputs():
+    for path in notebooks():
+        here = nbformat.read(path, as_version=4)
+        there = nbformat.reads(make_colab.content(path).decode(), as_version=4)
+        assert [cell.source for cell in there.cells] == [cell.source for cell in here.cells]
+        assert [cell.metadata for cell in there.cells] == [cell.metadata for cell in here.cells]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in there.cells)
+        nbformat.validate(there)
 
 
 def test_a_zip_that_is_too_large_is_not_written(tmp_path, monkeypatch):
