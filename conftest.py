@@ -16,7 +16,7 @@ OUTPUT_TIMEOUT = (
 NOT_COMPARED = ("stderr", "text/html", "application/vnd.jupyter.widget-view+json")
 THUMBNAIL = (48, 48)
 MAX_RMS = 0.02  # of thumbnails, colours from 0 to 1
-PICTURE = re.compile(r"data:image/png;base64,([\w+/=]+)")
+PICTURE = re.compile(r"data:image/(?:png|webp);base64,([\w+/=]+)")
 
 
 def pytest_configure(config):
@@ -54,13 +54,13 @@ def pictures(outputs):
 
 
 def thumbnail(picture):
-    """A picture (PNG bytes) as a small RGB array from 0 to 1: what is seen from afar, whatever the fonts."""
+    """A picture (PNG or WebP bytes) as a small RGB array from 0 to 1: what is seen from afar, whatever the fonts."""
     with Image.open(BytesIO(picture)) as image:
         return np.asarray(image.convert("RGB").resize(THUMBNAIL, Image.Resampling.BOX), dtype=float) / 255
 
 
 def picture_difference(reference, test):
-    """How the pictures of a cell (PNG bytes) differ from the committed ones: a sentence, empty where they agree."""
+    """How the pictures of a cell (bytes) differ from the committed ones: a sentence, empty where they agree."""
     if len(reference) != len(test):
         return f"{len(test)} pictures, {len(reference)} are committed"
     for number, (old, new) in enumerate(zip(reference, test, strict=True), 1):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import focal_utils as fu
 from focal_utils import figures, files
@@ -137,13 +138,20 @@ def test_a_figure_has_its_text_as_a_caption_and_twice_as_many_dots_as_the_page(d
     assert abs(pixels - 2 * width) <= 2
 
 
-def test_a_figure_that_would_be_large_keeps_the_dots_of_the_page(displayed):
+def test_a_figure_of_photographs_has_as_many_dots_and_is_small(displayed):
     figure, axes = figures.grid(1, 1, (5, 5))
-    figures.picture(axes[0, 0], np.random.default_rng(0).integers(0, 256, (400, 400, 3), "uint8"))
-    figures.show(figure, "Noise, which no format makes small.")
+    figures.picture(axes[0, 0], np.asarray(Image.open(files.data_folder() / "photos" / "astronaut.jpg")))
+    figures.show(figure, "A photograph, which a PNG cannot make small.")
     page = displayed[0]["text/html"]
-    pixels = figures.png_width(base64.b64decode(re.search(r"base64,([^\"]+)", page)[1]))
-    assert pixels == int(re.search(r'width="(\d+)"', page)[1])
+    kind, text = re.search(r"data:image/(\w+);base64,([^\"]+)", page).groups()
+    data = base64.b64decode(text)
+    plain = figures.png(figure, 180)
+    assert kind == "webp" and len(plain) > figures.LARGEST and len(data) < 0.5 * len(plain)
+    with Image.open(io.BytesIO(data)) as image, Image.open(io.BytesIO(plain)) as whole:
+        assert image.size == whole.size
+        assert abs(image.size[0] - 2 * int(re.search(r'width="(\d+)"', page)[1])) <= 2
+        difference = np.asarray(image.convert("RGB"), float) - np.asarray(whole, float)
+        assert np.abs(difference).mean() < 3
 
 
 def test_a_table_is_one_and_its_text_stands_in_columns(displayed):

@@ -142,13 +142,14 @@ def test_a_folded_cell_says_what_it_holds():
     assert cells[0].metadata["tags"] == ["folded", "hide-input"]
 
 
+@pytest.mark.parametrize("kind", ["png", "webp"])
 @pytest.mark.parametrize("ink, drawing", [(20, True), (150, False)])
-def test_a_figure_that_is_lines_on_white_is_a_drawing(ink, drawing):
+def test_a_figure_that_is_lines_on_white_is_a_drawing(ink, drawing, kind):
     pixels = np.full((200, 200, 3), 255, "uint8")
     pixels[:ink] = np.random.default_rng(0).integers(0, 256, (ink, 200, 3))
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    image = f'<img alt="a" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    Image.fromarray(pixels).save(buffer, kind)
+    image = f'<img alt="a" src="data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}">'
     assert captioned(image).startswith('<figure class="drawing">') is drawing
 
 

@@ -17,11 +17,11 @@ DESCRIPTION = (
     "Point at a pixel, see how far it looks, switch a level off."
 )
 TITLE = re.compile(r"\A# (?:(?P<number>\d+) · )?(?P<title>.+)\n\n\*(?P<question>[^*]+)\*")
-PICTURE = re.compile(r"data:image/png;base64,([\w+/=]+)")
+PICTURE = re.compile(r"data:image/(?:png|webp);base64,([\w+/=]+)")
 
 
 def first_picture(notebook):
-    """The bytes of a notebook's first figure of its own, or None.
+    """A notebook's first figure of its own as the bytes of a PNG, or None.
 
     The layer's drawing stands in many; and what is folded until the reader has guessed stays so.
     """
@@ -30,8 +30,18 @@ def first_picture(notebook):
             page = output.get("data", {}).get("text/html", "")
             match = PICTURE.search(page)
             if match and "layer_diagram" not in cell.source and 'class="answer"' not in page:
-                return base64.b64decode(match[1])
+                return as_png(base64.b64decode(match[1]))
     return None
+
+
+def as_png(data):
+    """A picture's bytes, PNG or WebP, as those of a PNG."""
+    from PIL import Image
+
+    packed = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.save(packed, format="png", optimize=True)
+    return packed.getvalue()
 
 
 def drawing():

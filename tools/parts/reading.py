@@ -11,7 +11,7 @@ IMAGE = re.compile(
     r'(?:<figure[^>]*>)?(?P<image><img alt="(?P<alt>[^"]*)"[^>]*>)(?:<figcaption[^>]*>.*?</figcaption></figure>)?',
     re.DOTALL,
 )
-DATA = re.compile(r"data:image/png;base64,([\w+/=]+)")
+DATA = re.compile(r"data:image/(?:png|webp);base64,([\w+/=]+)")
 PAPER = 0.7  # of a figure that is white where it is a drawing or a plot, not pictures
 UNSOLVED = "not solved yet"
 PLOTTING = re.compile(r"\bfu\.show\(|\bFigure\(|fu\.figures\.")
