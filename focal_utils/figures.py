@@ -56,8 +56,8 @@ def show(figure, alt, dpi=90):
     Args:
         figure: a matplotlib `Figure`.
         alt: one sentence that says what the figure shows, for those who cannot see it, and for all others below it.
-        dpi: dots per inch of the page. The picture has twice as many, for screens that can show them: a PNG, or, where
-            that would be larger than `LARGEST`, photographs for instance, a WebP.
+        dpi: dots per inch of the page. The PNG has twice as many, for screens that can show them, unless it would
+            become larger than `LARGEST`. Where it is larger even without, as photographs are, a WebP takes its place.
 
     Raises:
         ValueError: no alternative text.
@@ -71,16 +71,22 @@ def show(figure, alt, dpi=90):
 
 def page_of(figure, alt, dpi=90):
     """A figure and its caption as HTML, see `show`."""
-    data = png(figure, 2 * dpi)
-    width = png_width(data) // 2
-    kind = "png"
-    if len(data) > LARGEST:
-        data = as_webp(data)
-        kind = "webp"
+    once = png(figure, dpi)
+    twice = png(figure, 2 * dpi)
+    kind, data = small_enough(once, twice)
     said = html.escape(alt)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    image = f'<img alt="{said}" width="{width}" style="max-width:100%" src="{source}">'
+    image = f'<img alt="{said}" width="{png_width(once)}" style="max-width:100%" src="{source}">'
     return f'<figure style="margin:0">{image}<figcaption style="{CAPTION}">{said}</figcaption></figure>'
+
+
+def small_enough(once, twice):
+    """Of a figure as two PNGs, the second with twice as many dots, the one to show: its kind and its bytes."""
+    if len(twice) <= LARGEST:
+        return "png", twice
+    if len(once) <= LARGEST:
+        return "png", once
+    return "webp", as_webp(twice)
 
 
 def png(figure, dpi):
