@@ -42,6 +42,7 @@ PUBLIC = {
         "check",
         "dial",
         "guess",
+        "quiz",
     ),
     "explorer": (
         "GateExplorer",

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from check_notebooks import syntax_tree
+from focal_utils.exercises import QUIZZES
 from parts.files import notebooks
 
 FOLD = re.compile(r"<details\b(?P<open>[^>]*)>\s*<summary>(?P<summary>.*?)</summary>.*?</details>", re.DOTALL)
@@ -129,6 +130,27 @@ def test_nothing_beside_the_fold_gives_the_answer_away(path):
             for where, text in texts.items():
                 told = secret & set(NUMBER.findall(text))
                 assert not told, f"{name}: {where} (answer in cell {end}) has {sorted(told)}"
+
+
+QUIZZED = [path for path in notebooks() if path.stem[:2] in QUIZZES]
+
+
+@pytest.mark.parametrize("path", QUIZZED, ids=lambda path: path.stem)
+def test_the_three_questions_are_asked_and_none_is_answered(path):
+    """A cell with nothing but the page's own quiz, whose output tells an answer only behind the fold."""
+    (quiz,) = [cell for cell in cells_of(path) if calls(cell, "fu.quiz")]
+    page = path.stem[:2]
+    assert quiz.source == f'fu.quiz("{page}")'
+    assert any(FOLD.search(output.get("data", {}).get("text/html", "")) for output in quiz.outputs)
+    text = seen(quiz)
+    plain = "".join(output.get("data", {}).get("text/plain", "") for output in quiz.outputs)
+    for question in QUIZZES[page]:
+        assert question.asked in text and all(choice in text for choice in question.replies)
+        assert not any(reply in text + plain for reply in question.replies.values())
+
+
+def test_the_five_first_pages_and_the_start_have_a_quiz():
+    assert [path.stem[:2] for path in QUIZZED] == ["00", "01", "02", "03", "04", "05"] == list(QUIZZES)
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
