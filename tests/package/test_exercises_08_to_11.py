@@ -3,6 +3,7 @@
 import math
 
 import keras
+import nbformat
 import numpy as np
 import pytest
 from keras import ops
@@ -10,6 +11,7 @@ from keras import ops
 import focal_utils as fu
 from focal_utils.exercises import verdict
 from focal_utils.training import FineTuned
+from parts.files import ROOT
 from tests.package.exercise_pages import mistakes_told_apart, solution
 
 PAGES = {
@@ -18,6 +20,7 @@ PAGES = {
     "9.1 seeds": "09_ablations.ipynb",
     "10.1 layout": "10_pretrained_and_transfer.ipynb",
     "11.1 ring": "11_scaling_up.ipynb",
+    "11.2 a plan": "11_scaling_up.ipynb",
 }
 
 
@@ -27,7 +30,7 @@ IMPORTED = {"np": np, "keras": keras, "ops": ops, "fu": fu}  # by the notebooks
 @pytest.mark.parametrize("exercise", PAGES)
 def test_the_folded_solution_is_right(exercise):
     solved, said = verdict(exercise, solution(PAGES[exercise], exercise, **IMPORTED))
-    assert solved and said.startswith("solved. Next: "), said
+    assert solved and "Next: " in said, said
 
 
 class Mixer(keras.Layer):
@@ -88,6 +91,35 @@ def tuned(names=("cup", "spoon"), **accuracies):
 def test_a_folder_of_ones_own_is_taken_with_its_interval():
     solved, said = verdict("10.2 your own folder", tuned(val=(10, 10), test=(19, 20)))
     assert solved and "19 of 20, so between 76% and 99%" in said, said
+
+
+def plan(**other):
+    return {"devices": 16, "at_once": 32, "accumulate": 2, "recompute": False, "bits": 32, **other}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"at_once": 8, "accumulate": 8},
+        {"recompute": True, "bits": 16},
+        {"devices": 32, "at_once": 16, "bits": 16},
+        {"devices": 32, "at_once": 32, "accumulate": 1, "bits": 16},
+    ],
+)
+def test_more_than_one_plan_is_right(other):
+    solved, said = verdict("11.2 a plan", plan(**other))
+    assert solved and " GB on each device, " in said, said
+
+
+def test_a_plan_is_judged_by_the_hours_of_the_page():
+    """The page's own `hours`, for 16 devices, beside what the judge says."""
+    cells = nbformat.read(ROOT / "notebooks" / PAGES["11.2 a plan"], as_version=4).cells
+    space = {"fu": fu, "np": np, "runs": fu.load_results("speedups")["runs"]}
+    for cell in cells:
+        if cell.source.startswith(("paper = [run for", "images = 1_281_167")):
+            exec(cell.source, space)
+    assert f"{space['hours'](16, 3e9):.1f} hours" in verdict("11.2 a plan", plan())[1]
 
 
 def mixing(kernels):
@@ -172,6 +204,25 @@ WRONG = {
         "Count the steps": lambda size, devices: 2 * size,
         "each sends 1200 bytes; yours says 5": lambda size, devices: 5,
         "turn into bits": lambda size, devices: 16 * (devices - 1) * size / devices,
+    },
+    "11.2 a plan": {
+        "put your answer": None,
+        "A dictionary with": [16, 32, 2],
+        "“bits” is missing": {"devices": 16, "at_once": 32, "accumulate": 2, "recompute": False},
+        "A plan has no 'link'": plan(link=3e9),
+        "is True or False": plan(recompute="no"),
+        "a whole number of at least 1": plan(accumulate=0),
+        "in 32 or in 16 bits": plan(bits=8),
+        "There are 64 devices": plan(devices=128, at_once=8, accumulate=1),
+        "They share the batch": plan(at_once=64, accumulate=16),
+        "gather 16 such steps": plan(devices=32, at_once=32, accumulate=16),
+        "another one is another training": plan(accumulate=1),
+        "Fewer at once": plan(devices=1, at_once=1024, accumulate=1),
+        "one more forward pass": plan(devices=8, at_once=16, accumulate=8, recompute=True),
+        "too few to be done in 48 hours": plan(devices=8, at_once=32, accumulate=4),
+        "computed twice": plan(devices=32, at_once=32, accumulate=1, recompute=True, bits=16),
+        "Send fewer bytes": plan(devices=32, at_once=16),
+        "Fewer devices wait less": plan(devices=64, at_once=16, accumulate=1, bits=16),
     },
 }
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)
