@@ -318,8 +318,11 @@ def receptive_fields(responses, titles, squares=(), decades=6):
     return figure
 
 
-def training_curves(histories, metric="accuracy", title=None):
-    """A metric of training and of validation over epochs; `histories` maps a name to a dict of lists; a `Figure`."""
+def training_curves(histories, metric="accuracy", title=None, label=None):
+    """A metric of training and of validation over epochs; `histories` maps a name to a dict of lists; a `Figure`.
+
+    `label` is what people call the metric, where that is not its name in the history.
+    """
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     ax = figure.subplots()
     for i, (name, history) in enumerate(histories.items()):
@@ -327,7 +330,7 @@ def training_curves(histories, metric="accuracy", title=None):
         ax.plot(epochs, history[metric], f"C{i}--", lw=1, label=f"{name}, training")
         if f"val_{metric}" in history:
             ax.plot(epochs, history[f"val_{metric}"], f"C{i}-o", ms=3, label=f"{name}, validation")
-    ax.set(xlabel="epoch", ylabel=metric, title=title or "")
+    ax.set(xlabel="epoch", ylabel=label or metric, title=title or "")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
@@ -400,19 +403,27 @@ def interval_rows(rows, xlabel, reference=None):
     return figure
 
 
-def confusion_figure(counts, log=True):
-    """A confusion matrix as a picture, counts on a logarithmic scale so that rare mistakes are seen; a `Figure`."""
+def confusion_figure(counts, names=None, log=True):
+    """A confusion matrix as a picture, counts on a logarithmic scale so that rare mistakes are seen; a `Figure`.
+
+    `names` are those of the classes, which then stand at every row and column; without them some have their number.
+    """
     from matplotlib.colors import LogNorm
 
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.6) if names is None else (9.2, 8.6), layout="constrained")
     ax = figure.subplots()
     shown = np.where(counts > 0, counts, np.nan)
     drawn = ax.imshow(
         shown, cmap=AMOUNT, norm=LogNorm(1, max(2, counts.max())) if log else None, interpolation="nearest"
     )
-    ticks = range(0, len(counts), 1 if len(counts) <= 12 else 5)
+    ticks = range(0, len(counts), 1 if names or len(counts) <= 12 else 5)
     ax.set(xlabel="predicted class", ylabel="true class", xticks=ticks, yticks=ticks, facecolor="0.92")
-    figure.colorbar(drawn, ax=ax, label="images")
+    if names:
+        ax.set_xticklabels(names, rotation=90, fontsize=8)
+        ax.set_yticklabels(names, fontsize=8)
+    bar = figure.colorbar(drawn, ax=ax, label="images", shrink=0.6)
+    if log:
+        bar.ax.yaxis.set_major_formatter("{x:.0f}")
     return figure
 
 
