@@ -15,10 +15,7 @@ def tags(cell):
     return set(cell.metadata.get("tags", []))
 
 
-FOLLOWED = [path for path in notebooks() if path.stem < "12"]
-
-
-@pytest.mark.parametrize("path", FOLLOWED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_wiring_is_folded(path):
     open_ones = [i for i, cell in code_cells(path) if is_wiring(cell) and not tags(cell) & FOLDED]
     assert not open_ones, f"cells {open_ones} only draw or check: tag them `folded`"
