@@ -627,7 +627,7 @@ class LayerDrawing:
     def title(self, place, name, text, **options):
         """The name of a part, and what it is for."""
         self.words(place, name, name, size=10.5, weight="bold", **options)
-        self.words((place[0], place[1] - 0.24), text, name, size=8, **options)
+        self.words((place[0], place[1] - 0.24), text, name, size=9, **options)
 
     # the parts
 
