@@ -17,17 +17,22 @@ def judge_fooling(answer):
     changed = int(np.any(picture != sign, axis=-1).sum())
     if changed == 0:
         raise NotYet("Nothing has changed: that is the sign itself. Begin with `my_sign = sign.copy()`.")
+    if picture.max() <= 1:
+        raise NotYet(
+            "Its values go from 0 to 1; the sign has 0…255. Change pixels of `sign.copy()`, and do not rescale it."
+        )
+    counted = f"{changed} pixel is" if changed == 1 else f"{changed} pixels are"
     found = chances(picture)
     label = int(found.argmax())
     chance = found.max()
     if label == 1:
         raise NotYet(
-            f"{changed} pixels are changed, and it still reads “{GTSRB_CLASSES[1]}” ({chance:.2f}). Which part of the "
+            f"{counted} changed, and it still reads “{GTSRB_CLASSES[1]}” ({chance:.2f}). Which part of the "
             "sign tells it from its neighbours in the list of classes?"
         )
     if changed > MOST_PIXELS:
         raise NotYet(
-            f"It reads “{GTSRB_CLASSES[label]}”, but {changed} pixels are changed, and at most {MOST_PIXELS} may be. "
+            f"It reads “{GTSRB_CLASSES[label]}”, but {counted} changed, and at most {MOST_PIXELS} may be. "
             "Try a smaller patch at other places."
         )
     return (

@@ -85,4 +85,7 @@ def judge_ablation(answer):
     mean, half = mean_interval(points)
     _, careful = mean_interval(points, level=0.995)
     word = verdict((mean - half, mean + half), (mean - careful, mean + careful))
-    return f"{name}={value!r}: {mean:+.1f} ± {half:.1f} points, {word}. Next: how many seeds would make it certain?"
+    return (
+        f"{name}={value!r}: {mean:+.1f} ± {half:.1f} points, {word}; your numbers are taken on trust. Next: how many "
+        "seeds would make it certain?"
+    )

@@ -57,7 +57,7 @@ def judge_reach(answer):
             raise NotYet("Those are pixels of the map. One of them is `stride` pixels of the picture.")
         if close(got, stride * sum(kernels)):
             raise NotYet("A kernel reaches to both sides: k pixels wide, it sees (k − 1)/2 to the left.")
-        if close(got, stride * sum(kernel - 1 for kernel in kernels)) or close(got, 2 * due):
+        if close(got, 2 * due) or close(got, stride * (1 + sum(kernel - 1 for kernel in kernels))):
             raise NotYet("That is how wide it sees, both sides together. How far is it to one side?")
         if close(got, stride * (kernels[-1] // 2)):
             raise NotYet("The levels stand on each other: level 2 reads what level 1 has gathered. Add them up.")

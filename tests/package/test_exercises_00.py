@@ -31,7 +31,8 @@ WRONG = {
         "is wanted, and yours has": SIGN[:16],
         "a picture has 0…255": SIGN - 300.0,
         "Nothing has changed": SIGN,
-        "still reads": with_one_pixel(),
+        "go from 0 to 1; the sign has 0…255": SIGN / 255.0,
+        "1 pixel is changed, and it still reads": with_one_pixel(),
         "at most 30 may be": fu.render_sign(label=14, size=32, scale=0.8, seed=6),
     }
 }

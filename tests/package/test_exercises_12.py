@@ -81,4 +81,12 @@ WRONG = {
         "have changed too": lambda mask: np.copyto(mask, False) or measure.label(mask),
     },
 }
+
+
+def test_the_whole_width_is_recognised_with_and_without_the_pixel_itself():
+    for own in (0, 1):
+        said = verdict("12.2 reach", lambda kernels, stride, own=own: stride * (own + sum(k - 1 for k in kernels)))[1]
+        assert "both sides together" in said
+
+
 test_a_wrong_answer_gets_its_own_message, test_no_two_wrong_answers_get_the_same_message = mistakes_told_apart(WRONG)
