@@ -357,7 +357,8 @@ def scaling(series, xlabel, ylabel, guides=()):
         end = (ends[1], min(heights[1], 2 * top))
         if heights[1] > end[1]:  # the line leaves the figure at the top
             end = (first * (end[1] / amount) ** (1 / power), end[1])
-        ax.annotate(f"slope {power}", end, color="0.35", fontsize=8, ha="right", va="bottom")
+        below = {"xytext": (0, -24), "textcoords": "offset points"}  # clear of the series that rise as steeply
+        ax.annotate(f"slope {power}", end, color="0.35", fontsize=8, ha="right", va="top", **below)
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, ylim=(None, top * 3))
     if top < 100 * everything.min():  # powers of ten alone would leave one or two ticks
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
