@@ -16,14 +16,14 @@ function enlarged(network, path, { height, width, values }, stride) {
   const { shape, values: kernel } = network.weights[`${path}/kernel`]; // (stride, stride, outputs, inputs)
   const [, , channels, inputs] = shape;
   const wide = stride * stride * channels;
-  if (!network.matrices[path]) {
-    const matrix = new Float32Array(kernel.length);
-    for (let i = 0; i < wide; i++) for (let c = 0; c < inputs; c++) matrix[c * wide + i] = kernel[i * inputs + c];
+  const matrix = network.prepared(path, () => {
+    const turned = new Float32Array(kernel.length);
+    for (let i = 0; i < wide; i++) for (let c = 0; c < inputs; c++) turned[c * wide + i] = kernel[i * inputs + c];
     const bias = network.weights[`${path}/bias`].values;
-    const everywhere = Float32Array.from({ length: wide }, (_, i) => bias[i % channels]);
-    network.matrices[path] = network.products.matrix(matrix, everywhere, inputs, wide);
-  }
-  const squares = network.matrices[path](values, height * width); // (pixels, stride, stride, channels)
+    const offsets = Float32Array.from({ length: wide }, (_, i) => bias[i % channels]);
+    return network.products.chain([network.products.matrix(turned, offsets, inputs, wide)]);
+  });
+  const squares = matrix(values, height * width); // (pixels, stride, stride, channels)
   const out = new Float32Array(squares.length);
   const run = stride * channels;
   for (let y = 0; y < height; y++) {
@@ -56,10 +56,18 @@ function sized(map, { height, width }) {
 /** Merge: a coarse map, enlarged, and what is finer beside it, mixed by a 3×3 convolution. */
 function merged(network, path, coarse, fine, stride) {
   const above = sized(enlarged(network, `${path}/up`, coarse, stride), fine);
-  const beside = network.dense(`${path}/lateral`, network.norm(`${path}/norm_fine`, fine.values), fine.height * fine.width);
+  const lateral = [`${path}/norm_fine`, `${path}/lateral`];
+  const beside = network.once(fine, () => network.through(lateral, fine.values, fine.height * fine.width));
   for (let i = 0; i < beside.length; i++) above.values[i] += beside[i];
   const mixed = convolved(network, `${path}/conv`, above);
-  return { ...mixed, values: gelu(network.norm(`${path}/norm`, mixed.values)) };
+  return { ...mixed, values: network.through([`${path}/norm`, "gelu"], mixed.values, mixed.height * mixed.width) };
+}
+
+/** What the decoder sees of the picture itself. */
+function detailed(network, pixels, stride) {
+  const map = convolved(network, "details", pixels, stride);
+  gelu(map.values);
+  return map;
 }
 
 /** Logits (pixels, classes) of every pixel of the picture, a map: from the stages' maps, finest first. */
@@ -70,8 +78,7 @@ function pixelLogits(network, maps, pixels) {
   for (let stage = maps.length - 2; stage >= 0; stage--) {
     map = merged(network, `merge${stage}`, map, maps[stage], strides[`merge${stage}`]);
   }
-  const details = convolved(network, "details", pixels, strides.head);
-  gelu(details.values);
+  const details = network.once(pixels, () => detailed(network, pixels, strides.head));
   map = merged(network, "merge_details", map, details, strides.merge_details);
   return sized(enlarged(network, "head/up", map, strides.head), pixels);
 }

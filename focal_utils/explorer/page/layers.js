@@ -2,36 +2,33 @@
 
 const EPSILON = 1e-5; // of every LayerNorm (layers/basics.py)
 
-const FARTHEST = 6; // GELU is 0 below -6 and x above 6, to 6e-9
-const TABLE_STEPS = 1 << 15; // of the table between: linear from one to the next is exact to 2e-8
+/** The normal distribution as a table: Φ at `steps` + 1 places from -farthest, where it is 0 to 1e-9, to farthest. */
+const NORMAL = { steps: 1 << 13, farthest: 6 }; // linear from one to the next is exact to 7e-8
 
-/** GELU at TABLE_STEPS + 1 places from -FARTHEST to FARTHEST: x·Φ(x), the normal distribution summed up by Simpson's rule. */
-const geluTable = (() => {
-  const table = new Float32Array(TABLE_STEPS + 2);
+/** Summed up by Simpson's rule; one entry more, so that there is always a next one. */
+const normalTable = (() => {
+  const { steps, farthest } = NORMAL;
+  const table = new Float32Array(steps + 2);
   const density = (x) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
-  const step = (2 * FARTHEST) / TABLE_STEPS;
+  const step = (2 * farthest) / steps;
   let sum = 0;
-  for (let i = 1; i <= TABLE_STEPS; i++) {
-    const x = i * step - FARTHEST;
+  for (let i = 1; i <= steps; i++) {
+    const x = i * step - farthest;
     sum += (step / 6) * (density(x - step) + 4 * density(x - step / 2) + density(x));
-    table[i] = x * sum;
+    table[i] = sum;
   }
+  table[steps + 1] = sum;
   return table;
 })();
 
 /** Exact GELU, x·Φ(x), in place; by a table, since it is asked for some hundred thousand times. */
 function gelu(values) {
-  const scale = TABLE_STEPS / (2 * FARTHEST);
+  const { steps, farthest } = NORMAL;
+  const scale = steps / (2 * farthest);
   for (let i = 0; i < values.length; i++) {
-    const x = values[i];
-    if (x >= FARTHEST) continue;
-    if (x <= -FARTHEST) {
-      values[i] = 0;
-      continue;
-    }
-    const place = (x + FARTHEST) * scale;
+    const place = Math.min(Math.max((values[i] + farthest) * scale, 0), steps);
     const index = place | 0;
-    values[i] = geluTable[index] + (place - index) * (geluTable[index + 1] - geluTable[index]);
+    values[i] *= normalTable[index] + (place - index) * (normalTable[index + 1] - normalTable[index]);
   }
   return values;
 }
@@ -98,7 +95,7 @@ function split(values, widths) {
   return widths.map((width) => {
     const part = new Float32Array(rows * width);
     for (let row = 0; row < rows; row++) {
-      part.set(values.subarray(row * wide + start, row * wide + start + width), row * width);
+      for (let i = 0; i < width; i++) part[row * width + i] = values[row * wide + start + i];
     }
     start += width;
     return part;
@@ -118,4 +115,4 @@ function softmax(values, width) {
   return out;
 }
 
-export { gelu, layerNorm, meanOver, softmax, split, windowCounts, windows };
+export { EPSILON, NORMAL, gelu, layerNorm, meanOver, normalTable, softmax, split, windowCounts, windows };

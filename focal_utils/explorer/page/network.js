@@ -2,11 +2,10 @@
 // It follows models/focalnet.py and layers/ step by step; the names are those of the Keras layers.
 
 import { pixelLogits } from "./decoder.js";
-import { gelu, layerNorm, meanOver, softmax, split, windowCounts, windows } from "./layers.js";
+import { gelu, meanOver, softmax, windowCounts } from "./layers.js";
 import { products } from "./products.js";
 
 const DECODER = 0.5; // times the work of the blocks: about a decoder's
-const MOST_WINDOWS = 8192; // of a convolution, which are laid out at a time
 const OVERLAPPING = { 4: [7, 2], 2: [3, 1], 1: [3, 1] }; // stride: kernel size, padding
 
 /** How a level is set: its gate `times` a number, and, if `frozen`, its mean over the picture in every pixel's place. */
@@ -25,47 +24,61 @@ class FocalNetwork {
     this.header = header;
     this.weights = weights;
     this.products = products(plain);
-    this.matrices = {};
+    this.ready = {};
+    this.kept = new WeakMap();
     this.last = null;
   }
 
-  /** The Dense layer at `path` on rows of numbers; its matrix is made ready when it is first asked for. */
-  dense(path, values, rows) {
-    this.matrices[path] ??= this.prepare(path);
-    return this.matrices[path](values, rows);
+  /** What of the products is made ready for the weights at `path` when it is first asked for. */
+  prepared(path, make) {
+    this.ready[path] ??= make(this.weights[`${path}/kernel`]);
+    return this.ready[path];
   }
 
-  prepare(path) {
+  bias(path, outputs) {
+    return this.weights[`${path}/bias`]?.values ?? new Float32Array(outputs);
+  }
+
+  /** One step of a chain: the LayerNorm or the Dense layer at `path`, or "gelu". */
+  step(path) {
+    if (path === "gelu") return this.products.gelu();
+    const gamma = this.weights[`${path}/gamma`];
+    if (gamma) return this.products.norm(gamma.values, this.weights[`${path}/beta`].values);
     const { shape, values } = this.weights[`${path}/kernel`];
     const outputs = shape[shape.length - 1];
-    const bias = this.weights[`${path}/bias`]?.values ?? new Float32Array(outputs);
-    return this.products.matrix(values, bias, values.length / outputs, outputs);
+    return this.products.matrix(values, this.bias(path, outputs), values.length / outputs, outputs);
   }
 
-  depthwise(path, map) {
-    const { shape, values } = this.weights[`${path}/kernel`];
-    this.matrices[path] ??= this.products.depthwise(values, shape[0], shape[2]);
-    return this.matrices[path](map);
+  /** Layers, one behind the other, on rows of numbers, each by itself; by the widths in `parts` cut into a list. */
+  through(paths, values, rows, parts = null) {
+    const chain = this.prepared(paths.join(" "), () => this.products.chain(paths.map((path) => this.step(path)), parts));
+    return chain(values, rows);
   }
 
-  /** A convolution of a map, some rows at a time: its windows all at once would take up more than the map. */
+  /** What was made of `source` is not made again, as long as there is this source. */
+  once(source, make) {
+    if (!this.kept.has(source)) this.kept.set(source, make());
+    return this.kept.get(source);
+  }
+
+  /** Contexts of the next level, zˡ = GELU(DWConv(zˡ⁻¹)), from those of the one before, a map. */
+  context(path, map) {
+    const next = this.prepared(path, ({ shape, values }) => this.products.depthwise(values, shape[0], shape[2]));
+    return next(map);
+  }
+
+  /** A convolution of a map. */
   convolve(path, map, window) {
-    const { height, width } = windowCounts(map, window);
+    const convolution = this.prepared(path, ({ shape, values }) => {
+      const [size, , channels, outputs] = shape;
+      return this.products.convolution(values, this.bias(path, outputs), size, channels, outputs);
+    });
     const channels = this.weights[`${path}/kernel`].shape[3];
-    const values = new Float32Array(height * width * channels);
-    const band = Math.ceil(MOST_WINDOWS / width);
-    for (let start = 0; start < height; start += band) {
-      const end = Math.min(start + band, height);
-      const rows = windows(map, window, width, start, end);
-      values.set(this.dense(path, rows, (end - start) * width), start * width * channels);
-    }
-    return { height, width, channels, values };
+    return { ...windowCounts(map, window), channels, values: convolution(map, window) };
   }
 
   norm(path, values) {
-    const gamma = this.weights[`${path}/gamma`].values;
-    const beta = this.weights[`${path}/beta`].values;
-    return layerNorm(values, { gamma, beta });
+    return this.through([path], values, values.length / this.weights[`${path}/gamma`].values.length);
   }
 
   /** Raw pixels, 0…255, as the network's first layer makes them. */
@@ -95,13 +108,13 @@ class FocalNetwork {
     return { ...map, values: this.norm(`${path}/norm`, map.values) };
   }
 
-  /** Contexts from near to far, zˡ = GELU(DWConv(zˡ⁻¹)), then the global one, which has one pixel. */
+  /** Contexts from near to far, then the global one, which has one pixel. */
   contexts(path, z) {
     const { context, global_context: withGlobal } = this.header.architecture;
     const found = [];
     for (let level = 1; this.weights[`${path}/level_${level}/kernel`]; level++) {
       const source = context !== "parallel" && level > 1 ? { ...z, values: found[level - 2] } : z;
-      found.push(gelu(this.depthwise(`${path}/level_${level}`, source)));
+      found.push(this.context(`${path}/level_${level}`, source));
     }
     if (context === "top") return found.slice(-1);
     const last = found.length ? { ...z, values: found[found.length - 1] } : z;
@@ -124,18 +137,8 @@ class FocalNetwork {
 
   /** Σ_ℓ g_ℓ ⊙ zˡ: (pixels, channels). */
   aggregate(contexts, gates, pixels, channels) {
-    const levels = contexts.length;
-    const sum = new Float32Array(pixels * channels);
-    contexts.forEach((context, level) => {
-      const everywhere = context.length === channels && pixels > 1; // the global context is one pixel, for all
-      for (let pixel = 0; pixel < pixels; pixel++) {
-        const gate = gates[pixel * levels + level];
-        const source = everywhere ? 0 : pixel * channels;
-        const target = pixel * channels;
-        for (let c = 0; c < channels; c++) sum[target + c] += gate * context[source + c];
-      }
-    });
-    if (this.header.architecture.normalize_modulator) sum.forEach((value, i) => (sum[i] = value / levels));
+    const sum = this.products.weighted(contexts, gates, pixels, channels);
+    if (this.header.architecture.normalize_modulator) for (let i = 0; i < sum.length; i++) sum[i] /= contexts.length;
     return sum;
   }
 
@@ -143,14 +146,19 @@ class FocalNetwork {
   modulate(path, query, modulator) {
     const { modulate, use_postln_in_modulation: normed } = this.header.architecture;
     const joined = new Float32Array(query.length);
-    for (let i = 0; i < joined.length; i++) joined[i] = modulate === "add" ? query[i] + modulator[i] : query[i] * modulator[i];
+    if (modulate === "add") for (let i = 0; i < joined.length; i++) joined[i] = query[i] + modulator[i];
+    else for (let i = 0; i < joined.length; i++) joined[i] = query[i] * modulator[i];
     return normed ? this.norm(`${path}/norm`, joined) : joined;
   }
 
-  /** What focal modulation gathers of a map before any gate acts: query (pixels, channels), contexts, gates' logits. */
-  gather(path, map, levels) {
+  /**
+   * What focal modulation gathers of a map, behind the layers `before`, before any gate acts: query (pixels, channels),
+   * contexts, gates' logits.
+   */
+  gather(path, map, levels, before) {
     const { height, width, channels, values } = map;
-    const [query, z, logits] = split(this.dense(`${path}/f`, values, height * width), [channels, channels, levels]);
+    const parts = [channels, channels, levels];
+    const [query, z, logits] = this.through([...before, `${path}/f`], values, height * width, parts);
     return { query, logits, contexts: this.contexts(`${path}/contextualize`, { height, width, channels, values: z }) };
   }
 
@@ -159,19 +167,21 @@ class FocalNetwork {
     const pixels = height * width;
     const gates = this.gates(logits, settings.length, settings);
     const sum = this.aggregate(contexts, gates, pixels, channels);
-    const modulator = this.dense(`${path}/h`, sum, pixels);
+    const modulator = this.through([`${path}/h`], sum, pixels);
     const product = this.modulate(path, query, modulator);
-    const output = this.dense(`${path}/proj`, product, pixels);
+    const output = this.through([`${path}/proj`], product, pixels);
     return { height, width, channels, query, contexts, gates, sum, modulator, product, output };
   }
 
-  /** One residual step: x + γ·branch(LN(x)), or, with norms behind, x + γ·LN(branch(x)). */
-  residual(path, number, map, branch) {
-    const after = this.header.architecture.use_postln;
-    const norm = (values) => this.norm(`${path}/norm${number}`, values);
-    const made = after ? norm(branch(map.values)) : branch(norm(map.values));
+  /**
+   * One residual step: x + γ·branch(LN(x)), or, with norms behind, x + γ·LN(branch(x)). branch(layers to go first) gives
+   * numbers of its own, which the sum takes the place of, unless they are to be `kept`.
+   */
+  residual(path, number, map, branch, kept = false) {
+    const norm = `${path}/norm${number}`;
+    const made = this.header.architecture.use_postln ? this.norm(norm, branch([])) : branch([norm]);
     const gamma = this.weights[`${path}/scale${number}/gamma`]?.values ?? new Float32Array(map.channels).fill(1);
-    const values = new Float32Array(map.values.length);
+    const values = kept ? new Float32Array(made.length) : made;
     for (let start = 0; start < values.length; start += map.channels) {
       for (let c = 0; c < map.channels; c++) values[start + c] = map.values[start + c] + gamma[c] * made[start + c];
     }
@@ -182,14 +192,14 @@ class FocalNetwork {
   block(path, map, settings, known) {
     let parts = null;
     let gathered = known;
-    const mixed = this.residual(path, 1, map, (values) => {
-      gathered ??= this.gather(`${path}/modulation`, { ...map, values }, settings.length);
+    const mixed = this.residual(path, 1, map, (before) => {
+      gathered ??= this.gather(`${path}/modulation`, map, settings.length, before);
       parts = this.modulation(`${path}/modulation`, map, gathered, settings);
       return parts.output;
-    });
-    const pixels = map.height * map.width;
-    const mlp = (values) => this.dense(`${path}/mlp/fc2`, gelu(this.dense(`${path}/mlp/fc1`, values, pixels)), pixels);
-    return { map: this.residual(path, 2, mixed, mlp), parts, gathered };
+    }, true);
+    const mlp = [`${path}/mlp/fc1`, "gelu", `${path}/mlp/fc2`];
+    const left = this.residual(path, 2, mixed, (before) => this.through([...before, ...mlp], mixed.values, map.height * map.width));
+    return { map: left, parts, gathered };
   }
 
   /** The map that block `number` reads: behind the stem, behind a downsampling, or just what the block before gave. */
@@ -204,7 +214,7 @@ class FocalNetwork {
   classified(map) {
     if (!this.header.architecture.include_top) return null;
     const normed = { ...map, values: this.norm("norm", map.values) };
-    return this.dense("head", meanOver(normed), 1);
+    return this.through(["head"], meanOver(normed), 1);
   }
 
   /** About which share of the work the first `count` blocks are. */

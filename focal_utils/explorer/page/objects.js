@@ -41,8 +41,8 @@ function evenLines(values, { length, step, count, next }, weights) {
   for (let start = 0, done = 0; done < count; done++, start += next) {
     for (let i = 0; i < line.length; i++) line[i] = values[start + places[i]];
     for (let i = 0; i < length; i++) {
-      let sum = 0;
-      for (let j = 0; j < weights.length; j++) sum += weights[j] * line[i + j];
+      let sum = weights[reach] * line[i + reach];
+      for (let j = 0; j < reach; j++) sum += weights[j] * (line[i + j] + line[i + 2 * reach - j]);
       out[start + i * step] = sum;
     }
   }
@@ -186,7 +186,7 @@ class Queue {
 function flood(markers, depth, mask, wide) {
   const queue = new Queue(depth);
   const around = neighbours(wide, false);
-  markers.forEach((label, at) => label && queue.push(at));
+  for (let at = 0; at < markers.length; at++) if (markers[at]) queue.push(at);
   while (queue.places.length) {
     const at = queue.pop();
     for (const step of around) {
@@ -199,10 +199,10 @@ function flood(markers, depth, mask, wide) {
 }
 
 /** What has no middle is one object all the same: its number behind those of the middles, in place. */
-function markWithout(markers, count, whole) {
-  const withMiddle = new Set();
-  markers.forEach((label, at) => label && withMiddle.add(whole[at]));
-  whole.forEach((label, at) => label && !withMiddle.has(label) && (markers[at] = label + count));
+function markWithout(markers, count, { labels: whole, count: wholes }) {
+  const withMiddle = new Uint8Array(wholes + 1);
+  for (let at = 0; at < markers.length; at++) if (markers[at]) withMiddle[whole[at]] = 1;
+  for (let at = 0; at < whole.length; at++) if (whole[at] && !withMiddle[whole[at]]) markers[at] = whole[at] + count;
 }
 
 /** A label map without its border and without objects of fewer than `smallest` pixels, numbered anew: { labels, sizes }. */
@@ -244,7 +244,7 @@ function separated({ height, width, values }, { prominence, smallest, smooth }) 
   const middles = peaks(deep, wide, prominence);
   for (let at = 0; at < middles.length; at++) middles[at] &= mask[at];
   const { labels: markers, count } = labelled(middles, wide, true);
-  markWithout(markers, count, labelled(mask, wide, false).labels);
+  markWithout(markers, count, labelled(mask, wide, false));
   flood(markers, deep, mask, wide);
   return { ...size, ...tidied(markers, size, smallest) };
 }
