@@ -85,6 +85,16 @@ def gates_shown(explorer):
     return [text.replace("−", "-") for text in texts]
 
 
+def stands_on_one_screen(explorer, height):
+    """That picture, map, answer and gates are seen at once in `height` pixels, the answer beside the picture."""
+    boxes = {}
+    for part in (".fx-picture .fx-stack", ".fx-map .fx-stack", ".fx-bars", ".fx-rows"):
+        boxes[part] = explorer.locator(part).bounding_box()
+        assert boxes[part]["y"] >= 0 and boxes[part]["y"] + boxes[part]["height"] <= height, (part, boxes[part])
+    shown, bars = (boxes[part] for part in (".fx-map .fx-stack", ".fx-bars"))
+    assert bars["x"] >= shown["x"] + shown["width"] and bars["y"] < shown["y"] + shown["height"]
+
+
 def answers(explorer):
     """What the network says: class → percentage, of the classes shown."""
     rows = explorer.locator(".fx-bars li").all_inner_texts()

@@ -23,6 +23,7 @@ from tests.browser.pages import (
     point,
     run_all,
     seen,
+    stands_on_one_screen,
 )
 
 # The figures that the explorer promises are half of these; a busy machine is given twice the time.
@@ -200,6 +201,22 @@ def test_one_level_in_every_block(explorer):
     milliseconds(explorer, lambda: switch.click(), "switched", blocks)
     block(explorer, "second").click()
     assert chosen(explorer, "global of the second block is") == "off"
+
+
+def test_beside_the_file_browser_it_stands_on_one_screen(explorer):
+    page = explorer.page
+    size = page.viewport_size
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.locator(".jp-DirListing").is_visible()
+    explorer.evaluate("(root) => root.scrollIntoView({ block: 'end' })")
+    explorer.locator(".fx-main").evaluate("(main) => main.scrollIntoView({ block: 'end' })")
+    print(f"the cell leaves it {explorer.bounding_box()['width']:.0f} px")
+    stands_on_one_screen(explorer, 900)
+    assert (
+        control(explorer, "Pictures").bounding_box()["y"]
+        > page.locator(".jp-NotebookPanel-toolbar").bounding_box()["y"]
+    )
+    page.set_viewport_size(size)
 
 
 def test_keyboard_alone(explorer):

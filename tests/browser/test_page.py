@@ -17,7 +17,17 @@ from focal_utils.explorer.bundle import PAGE
 from focal_utils.explorer.network import network_bytes
 from focal_utils.explorer.shown import data_address
 from parts.files import ROOT
-from tests.browser.pages import answers, choice, colours, control, milliseconds, picture, point, seen
+from tests.browser.pages import (
+    answers,
+    choice,
+    colours,
+    control,
+    milliseconds,
+    picture,
+    point,
+    seen,
+    stands_on_one_screen,
+)
 
 # Answered by the test itself, nothing is sent anywhere; "localhost" is as safe as https, which the camera asks for.
 ADDRESS = "http://explorer.localhost/"
@@ -271,7 +281,7 @@ def test_the_python_of_a_view_runs(visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 700, 1280, 1440])
+@pytest.mark.parametrize("width", [390, 700, 768, 900, 980, 1280, 1440])
 def test_it_fits_every_width(visit, width, scheme):
     explorer = visit(width, 800 if width > 500 else 844, color_scheme=scheme, has_touch=width < 500)
     page = explorer.page
@@ -284,8 +294,7 @@ def test_it_fits_every_width(visit, width, scheme):
     before = page.evaluate(f"Promise.race([{shift}, {quiet}])")
     print(f"{width} px: layout shift {before:.4f} while the page comes")
     if width >= 700:
-        bottoms = [explorer.locator(part).bounding_box() for part in (".fx-rows", ".fx-says")]
-        assert all(box["y"] + box["height"] <= 800 for box in bottoms)
+        stands_on_one_screen(explorer, 800)
     picture(explorer).click(position={"x": 40, "y": 40})
     milliseconds(explorer, lambda: choice(explorer, "level 1 of the first block is", "off").click(), "switched", 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
