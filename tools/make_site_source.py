@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from parts.api_pages import pages as api_pages
 from parts.files import ROOT, notebooks
-from parts.front import EXPLORER, network, write_front, write_one_file
+from parts.front import EXPLORER, card, network, notebook_card, write_front, write_one_file
 from parts.reading import WIDGET, prepare
 from write_links import BADGE, colab_link, repository_address
 
@@ -37,6 +38,18 @@ GROUPS = {
     "Measure it": ["notebooks/08_*", "notebooks/09_*"],
     "Use it": ["notebooks/1*"],
     "Look it up": ["Install, results, speed <readme>", "api/index", "data/README", "data/photos/CREDITS"],
+}
+# Of the pages that are no notebooks: title, what is to be had there, a picture.
+TOLD = {
+    "explorer_page": (
+        "The gate explorer",
+        "Three networks to point at and to switch, with pictures of your own.",
+        "front/still.png",
+    ),
+    "readme": ("Install, results, speed", "Every way in, what was measured, and how long it takes.", None),
+    "api/index": ("Every function and layer", "What each takes and gives, with its equations.", None),
+    "data/README": ("Data", "What the networks learned from, under which licence, and what is wrong with it.", None),
+    "data/photos/CREDITS": ("Photographs", "Who took those that the notebooks show.", None),
 }
 CONTENTS = """# All pages
 
@@ -126,9 +139,25 @@ def menu():
     """The tables of contents that make the menu, one for each group."""
     blocks = []
     for caption, pages in GROUPS.items():
-        options = [":titlesonly:", ":glob:", f":caption: {caption}"]
+        options = [":hidden:", ":titlesonly:", ":glob:", f":caption: {caption}"]
         blocks.append("\n".join(["```{toctree}", *options, "", *pages, "```"]))
     return "\n\n".join(blocks) + "\n"
+
+
+def all_pages(series):
+    """The groups of the menu as cards, under a heading each. series: name → notebook."""
+    parts = [CONTENTS]
+    for caption, pages in GROUPS.items():
+        cards = []
+        for page in pages:
+            names = [name for name in series if fnmatch(f"notebooks/{name}", page)]
+            cards += [notebook_card(name, series[name]) for name in names]
+            path = page.split("<")[-1].rstrip(">")
+            if path in TOLD:
+                title, words, picture = TOLD[path]
+                cards.append(card(f"{path}.html", title, words, picture))
+        parts.append(f"## {caption}\n\n" + "\n".join(['<ul class="cards">', *cards, "</ul>"]) + "\n")
+    return "\n".join(parts)
 
 
 def write_explorers(explorers, folder):
@@ -194,7 +223,6 @@ def main(arguments=None):
     for page in PAGES:
         (SOURCE / page).write_text(linked((ROOT / page).read_text("utf-8"), page, address), "utf-8")
     (SOURCE / "README.md").rename(SOURCE / "readme.md")
-    (SOURCE / "contents.md").write_text(CONTENTS + "\n" + menu(), "utf-8")
     (SOURCE / "explorer_page.md").write_text(explorer_page(), "utf-8")
     for picture in (ROOT / "data" / "results").glob("explorer.*"):
         shutil.copy(picture, SOURCE / "data" / "results")
@@ -205,6 +233,7 @@ def main(arguments=None):
         explorers.update(site_notebook(notebook, path.name, address))
         nbformat.write(notebook, SOURCE / "notebooks" / path.name)
         series[path.stem] = notebook
+    (SOURCE / "contents.md").write_text(all_pages(series) + "\n" + menu(), "utf-8")
     write_explorers(explorers, SOURCE / "_extra")
     write_live(series, SOURCE / "_extra", address)
     print(f"{SOURCE.relative_to(ROOT)}: {len(PAGES)} pages, {len(series)} notebooks, {len(explorers) + 1} explorers")

@@ -18,7 +18,7 @@ WIDTHS = (390, 1280)
 SERIES = [f"notebooks/{path.stem}.html" for path in notebooks()]
 LOOKED_UP = ["readme.html", "api/index.html", "api/layers.html", "data/README.html", "data/photos/CREDITS.html"]
 AXE = os.environ.get("AXE", ROOT / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js")
-CHECKED = ["index.html", SERIES[1], SERIES[6], SERIES[8], "explorer.html"]
+CHECKED = ["index.html", "contents.html", SERIES[1], SERIES[6], SERIES[8], "explorer.html"]
 PAGES = ["contents.html", *SERIES, "explorer_page.html", *LOOKED_UP, "search.html"]
 
 pytestmark = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site: `make test-site` builds it first")
@@ -107,6 +107,16 @@ def test_contents_name_every_notebook_and_every_section(visit):
     sections = page.locator("article h2, article h3").all_inner_texts()
     shown = page.locator(".toc-tree a").all_inner_texts()
     assert len(shown) > 5 and {name.removesuffix("¶").strip() for name in sections} <= {*shown}
+
+
+def test_all_pages_are_cards_that_lead_somewhere(visit, address):
+    page = visit("contents.html")
+    cards = page.locator("article .card").evaluate_all("(all) => all.map((one) => one.href)")
+    menu = page.locator(".sidebar-tree > ul > li > a").evaluate_all("(all) => all.map((one) => one.href)")
+    assert cards == menu and {f"{address}/{path}" for path in SERIES} <= {*cards}
+    page.locator("article .card img").last.scroll_into_view_if_needed()
+    page.wait_for_load_state("networkidle")
+    assert page.locator("article .card img").evaluate_all("(all) => all.every((one) => one.naturalWidth > 0)")
 
 
 @pytest.mark.parametrize(

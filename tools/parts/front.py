@@ -11,6 +11,7 @@ from pathlib import Path
 from parts.files import ROOT
 
 SITE = ROOT / "tools" / "site"
+CARDS = SITE / "static" / "cards.css"
 EXPLORER = "explorer.html"  # the explorer in one file, with all its networks
 DESCRIPTION = (
     "Learn focal modulation by building it: notebooks in Keras, and a FocalNet that runs in this page. "
@@ -53,16 +54,20 @@ def drawing():
     return file.getvalue()
 
 
-def card(name, notebook, folder):
-    """The card of one notebook; its thumbnail goes into `folder`."""
-    title = TITLE.match(notebook.cells[0].source)
-    (folder / f"{name}.png").write_bytes(first_picture(notebook) or drawing())
-    image = f'<img src="front/{name}.png" alt="" loading="lazy" fetchpriority="low">'
-    number = f"{title['number']} · " if title["number"] else ""
+def card(address, title, words, picture=None):
+    """A card that leads to a page: its title, a sentence, and, if there is one, a picture."""
+    image = f'<img src="{picture}" alt="" loading="lazy" fetchpriority="low">' if picture else ""
     return (
-        f'<li><a class="card" href="notebooks/{name}.html">{image}<div><b>{number}{html.escape(title["title"])}</b>'
-        f"<span>{html.escape(title['question'])}</span></div></a></li>"
+        f'<li><a class="card" href="{address}">{image}<div><b>{html.escape(title)}</b>'
+        f"<span>{html.escape(words)}</span></div></a></li>"
     )
+
+
+def notebook_card(name, notebook):
+    """The card of a notebook, by its first cell; `write_front` writes the thumbnail."""
+    title = TITLE.match(notebook.cells[0].source)
+    number = f"{title['number']} · " if title["number"] else ""
+    return card(f"notebooks/{name}.html", f"{number}{title['title']}", title["question"], f"front/{name}.png")
 
 
 def result(facts, weight):
@@ -129,11 +134,13 @@ def write_front(notebooks, target, networks, still, address):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "explorer.js").write_text(script() + "\nexport { mount };\n", "utf-8")
     Image.fromarray(still).save(folder / "still.png")
+    for name, notebook in notebooks.items():
+        (folder / f"{name}.png").write_bytes(first_picture(notebook) or drawing())
     shown = [make(folder) for make in networks]
     facts = json.loads((ROOT / "data" / "results" / "gtsrb.json").read_text())
     weight = (folder / f"{shown[0]['id']}.focal").stat().st_size
     marks = {
-        "STYLE": (SITE / "front.css").read_text("utf-8") + style(),
+        "STYLE": "".join(path.read_text("utf-8") for path in (SITE / "front.css", CARDS)) + style(),
         "NETWORK": shown[0]["file"],
         "FIRST": shown[0]["id"],
         "DESCRIPTION": html.escape(DESCRIPTION),
@@ -144,7 +151,7 @@ def write_front(notebooks, target, networks, still, address):
         "EXPLORER": EXPLORER,
         "MEGABYTES": f"{weight / 1e6:.1f}",
         "RESULT": result(facts, weight),
-        "CARDS": "\n".join(card(name, notebook, folder) for name, notebook in notebooks.items()),
+        "CARDS": "\n".join(notebook_card(name, notebook) for name, notebook in notebooks.items()),
         "NETWORKS": json.dumps({"networks": shown, "address": True, "tour": True}).replace("<", "\\u003c"),
     }
     page = (SITE / "front.html").read_text("utf-8")
