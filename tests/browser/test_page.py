@@ -16,6 +16,7 @@ import focal_utils as fu
 from focal_utils.explorer.bundle import PAGE
 from focal_utils.explorer.network import network_bytes
 from focal_utils.explorer.shown import data_address
+from focal_utils.tracing import run_traced
 from parts.files import ROOT
 from tests.browser.pages import (
     answers,
@@ -265,6 +266,27 @@ def test_the_tour_leads_through_and_ends(visit):
     card.wait_for(state="hidden")
     explorer.locator(".fx-verdict", has_text="All levels are on").wait_for()
     assert seen(explorer, "switched") == "0"
+
+
+def test_the_whole_network_can_be_opened_and_its_blocks_chosen(visit):
+    explorer = visit(700, 900)
+    opens = explorer.get_by_role("button", name="The whole network")
+    drawing = explorer.get_by_label("The whole network", exact=True).and_(explorer.locator("section"))
+    assert not drawing.is_visible()
+    opens.press("Enter")
+    assert opens.get_attribute("aria-expanded") == "true"
+    stages = drawing.locator("li").all_inner_texts()
+    model = fu.load_trained("gtsrb")
+    shapes = [trace.gates.shape[1:3] for trace in run_traced(model, next(iter(fu.telling_signs().values()))[None])[1]]
+    assert len(stages) == len(set(shapes)) + 2  # and the picture, and the head
+    assert all(f"{height}×{width}, " in " ".join(stages) for height, width in shapes)
+    assert "43 classes" in stages[-1]
+    last = drawing.get_by_role("button").last
+    last.press("Enter")
+    assert last.get_attribute("aria-pressed") == "true" and seen(explorer, "block") == str(len(shapes) - 1)
+    assert explorer.page.evaluate("document.documentElement.scrollWidth") <= 700
+    opens.click()
+    assert not drawing.is_visible()
 
 
 def test_the_python_of_a_view_runs(visit):

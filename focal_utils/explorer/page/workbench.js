@@ -1,6 +1,7 @@
 // The explorer for one network: its parts, and how they hang together.
 
 import { answerPart } from "./answer.js";
+import { drawingPart } from "./drawing.js";
 import { Superseded } from "./engines.js";
 import { levelRow } from "./levels.js";
 import { largest, pixelOf, plane, sharesAt, tellingPixel } from "./maps.js";
@@ -68,19 +69,17 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
     drawOverlays();
     state.rows?.forEach(({ root: row }, own) => row.classList.toggle("fx-lit", own === lit));
   });
-  const blocksPart = strip(blocks, (block) => store.set({ block, pixel: moved(block) }));
+  const chooseBlock = (block) => store.set({ block, pixel: moved(block) });
+  const blocksPart = strip(blocks, chooseBlock);
+  const drawing = drawingPart(blocks, chooseBlock);
   const pictures = picturesPart();
   const message = element("div", { className: "fx-message", role: "status", hidden: true });
   const spoken = element("div", { className: "fx-hidden", role: "status" });
   const code = pythonPart();
   const training = segmented("The weights are", [[true, "trained"], [false, "untrained"]], (trained) => store.set({ trained }));
   const own = engine.can.own ? ownPictures({ size: engine.size, least: engine.least, use: addPicture, say }) : null;
-  const showPython = button("Show me the Python", () => {
-    code.root.hidden = !code.root.hidden;
-    if (!code.root.hidden) showCode();
-    showPython.setAttribute("aria-expanded", String(!code.root.hidden));
-  });
-  showPython.setAttribute("aria-expanded", "false");
+  const showPython = opener("Show me the Python", code.root, showCode);
+  const showDrawing = opener("The whole network", drawing.root, drawNetwork);
   const guide = tour ? tourPart(engine, store, { light: sums.light }) : null;
   const link = button("Copy link", copyLink);
   link.hidden = !tour;
@@ -95,10 +94,25 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
   );
   const top = element("div", { className: "fx-top" }, ...(tabs ? [tabs] : []), pictures.root, ...(own ? [own.root] : []));
   const middle = element("div", { className: "fx-middle" }, blocksPart.root, element("div", { className: "fx-controls" }, views.root, ...(engine.can.restart ? [training.root] : [])));
-  const foot = element("div", { className: "fx-foot" }, ...(guide ? [guide.start] : []), showPython, link, element("span", { className: "fx-quiet fx-credit", textContent: credit ?? "" }));
-  const root = element("section", { className: "fx", aria: { label: "Gate explorer" } }, top, middle, main, sums.root, foot, code.root, ...(guide ? [guide.root] : []), message, spoken, ...(own?.dialogs ?? []));
+  const foot = element("div", { className: "fx-foot" }, ...(guide ? [guide.start] : []), showDrawing, showPython, link, element("span", { className: "fx-quiet fx-credit", textContent: credit ?? "" }));
+  const root = element("section", { className: "fx", aria: { label: "Gate explorer" } }, top, middle, main, sums.root, foot, drawing.root, code.root, ...(guide ? [guide.root] : []), message, spoken, ...(own?.dialogs ?? []));
   const unlisten = own?.listen(root);
   sums.root.hidden = !engine.can.look;
+
+  /** A button that opens a part of the page, and closes it; what is in it is shown as it opens. */
+  function opener(words, part, show) {
+    const opens = button(words, () => {
+      part.hidden = !part.hidden;
+      if (!part.hidden) show();
+      opens.setAttribute("aria-expanded", String(!part.hidden));
+    });
+    opens.setAttribute("aria-expanded", "false");
+    return opens;
+  }
+
+  function drawNetwork() {
+    drawing.show(state.answer, engine.about, store.get("block"));
+  }
 
   /** Thumbnails of the pictures, or, where there are too many, a number to type. */
   function picturesPart() {
@@ -257,6 +271,7 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
     scope.choose(store.get("everywhere"));
     training.choose(store.get("trained"));
     reset.disabled = !countSwitched(store.get("switches"));
+    if (!drawing.root.hidden) drawNetwork();
     drawPixel();
   }
 
