@@ -28,6 +28,8 @@ PATTERNS = (
     "data/photos/*",
     "data/results/*",
     "data/weights/*",
+    "tests/reference/timm_module_l2_w3.npz",  # notebook 03 compares with it
+    "tests/reference/timm_network_four_stages.npz",  # notebook 10
     "pyproject.toml",
     "requirements-colab.txt",
     "README.md",

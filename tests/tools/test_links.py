@@ -1,5 +1,6 @@
 """The address of the repository: how it comes in, and that nothing leads to one that is not there."""
 
+import ast
 import zipfile
 
 import nbformat
@@ -90,6 +91,26 @@ def test_the_zip_for_colab_is_small_and_always_the_same(tmp_path):
     assert {f"focal-modulation/notebooks/{path.name}" for path in notebooks()} <= set(names)
     assert "focal-modulation/focal_utils/explorer/page.html" in names
     assert "focal-modulation/data/weights/gtsrb.keras" in names
+
+
+def words_in(source):
+    """The texts that stand in a cell's code."""
+    plain = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+    return [node.value for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Constant) and node.value]
+
+
+def test_every_file_that_a_notebook_names_goes_in():
+    packed = {path.name for path in make_colab.members()}
+    kept = {path.name for folder in ("tests/reference", "data") for path in (ROOT / folder).rglob("*.*")}
+    named = {}
+    for path in notebooks():
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                for word in words_in(cell.source):
+                    named.setdefault(str(word).rpartition("/")[2], path.name)
+    wanted = {name: page for name, page in named.items() if name in kept}
+    assert "timm_module_l2_w3.npz" in wanted
+    assert {name: page for name, page in wanted.items() if name not in packed} == {}
 
 
 def test_notebooks_go_in_whole_but_for_their_outputs():
