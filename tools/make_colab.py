@@ -3,8 +3,8 @@
     python tools/make_colab.py
 
 The first cell of each notebook unpacks it there. Notebooks go in without their outputs, which running them makes, and
-the pictures of cell nuclei stay out, which Colab can fetch, so that the file is at most 15 MB; exit status 1 if it is
-larger, and none is written.
+the pictures of cell nuclei stay out, which `fu.load_nuclei` fetches there, so that the file is at most 15 MB; exit
+status 1 if it is larger, and none is written.
 """
 
 import sys
@@ -25,6 +25,7 @@ PATTERNS = (
     "notebooks/*.ipynb",
     "focal_utils/**/*",
     "data/*.md",
+    "data/nuclei/*.csv",
     "data/photos/*",
     "data/results/*",
     "data/weights/*",

@@ -113,7 +113,8 @@ def load_nuclei(shipped=False, seed=SPLIT, download=True):
 
     Args:
         shipped: only the selection of pictures in `data/nuclei`, which come with the project; its parts are those of
-            the whole set. It needs no other data and no network.
+            the whole set. It needs no other data and no network. Where the folder holds no more than the selection's
+            list, as in the zip for Colab, the pictures are taken out of the whole set.
         seed: the same seed gives the same split. The selection, and what the shipped network was trained on, is of 20.
         download: whether the official archive may be fetched.
 
@@ -129,7 +130,10 @@ def load_nuclei(shipped=False, seed=SPLIT, download=True):
     if shipped:
         if seed != SPLIT:
             raise ValueError(f"seed={seed}: the selection that ships was made with seed {SPLIT}. Leave seed out.")
-        return read_selection(data_folder() / "nuclei")
+        folder = data_folder() / "nuclei"
+        if any(folder.glob("*.png")):
+            return read_selection(folder)
+        return selected(load_nuclei(download=download), read_list(folder))
     path = find_file(MENDED) or find_file(OFFICIAL)
     if path is None:
         instead = "load_nuclei(shipped=True) gives a selection of the pictures without any other data"
@@ -501,15 +505,52 @@ def read_selection(folder):
         FileNotFoundError: there is no such list.
         DamagedData: a picture is missing or cannot be read, or its label map has another size.
     """
-    with open(folder / "pictures.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    fields = {f"{kind}_{part}": [] for part in PARTS for kind in ("x", "y", "id", "origin")}
+    rows = read_list(folder)
+    found = {}
     for row in rows:
-        check_choice("part", row["part"], PARTS)
         picture = read_png(folder / f"{row['id']}.png", "RGB")
         labels = read_png(folder / f"{row['id']}_nuclei.png").astype(np.uint16)
         if labels.shape != picture.shape[:2]:
             raise DamagedData(f"{folder}: the label map of {row['id']} has shape {labels.shape}, its picture another.")
+        found[row["id"]] = (picture, labels)
+    return listed(rows, found, f"the {len(rows)} pictures that ship")
+
+
+def read_list(folder):
+    """The rows of a selection's list: dicts of id, part and origin.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a part that is none.
+    """
+    with open(folder / "pictures.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        check_choice("part", row["part"], PARTS)
+    return rows
+
+
+def selected(whole, rows):
+    """The `PictureSet` of the rows of a selection's list, out of the whole set.
+
+    Raises:
+        DamagedData: a picture is not there.
+    """
+    found = {}
+    for part in PARTS:
+        pairs = zip(getattr(whole, f"x_{part}"), getattr(whole, f"y_{part}"), strict=True)
+        found.update(zip(getattr(whole, f"id_{part}"), pairs, strict=True))
+    missing = [row["id"] for row in rows if row["id"] not in found]
+    if missing:
+        raise DamagedData(f"{whole.source} lacks {len(missing)} of the {len(rows)} pictures, {missing[0]} for one.")
+    return listed(rows, found, f"the {len(rows)} pictures that ship, out of {whole.source}")
+
+
+def listed(rows, found, source):
+    """The `PictureSet` of rows, in their order; `found` has for each id a picture and its label map."""
+    fields = {f"{kind}_{part}": [] for part in PARTS for kind in ("x", "y", "id", "origin")}
+    for row in rows:
+        picture, labels = found[row["id"]]
         fields[f"x_{row['part']}"].append(picture)
         fields[f"y_{row['part']}"].append(labels)
         fields[f"id_{row['part']}"].append(row["id"])
@@ -517,4 +558,4 @@ def read_selection(folder):
     for part in PARTS:
         fields[f"id_{part}"] = np.array(fields[f"id_{part}"])
         fields[f"origin_{part}"] = np.array(fields[f"origin_{part}"])
-    return PictureSet("nuclei", f"the {len(rows)} pictures that ship", **fields)
+    return PictureSet("nuclei", source, **fields)

@@ -305,6 +305,48 @@ def test_a_damaged_selection_is_named(tmp_path, harm):
         nuclei.read_selection(tmp_path)
 
 
+def a_whole_set():
+    """Three pictures, one for each part, of different grey, each with one nucleus."""
+    fields = {}
+    for origin, part in enumerate(("train", "val", "test")):
+        label = np.zeros((20, 30), "uint16")
+        label[3:9, 4:12] = 1
+        fields[f"x_{part}"] = [np.full((20, 30, 3), 50 * origin, "uint8")]
+        fields[f"y_{part}"] = [label]
+        fields[f"id_{part}"] = np.array([part[0]])
+        fields[f"origin_{part}"] = np.array([origin])
+    return nuclei.PictureSet("nuclei", "three pictures", **fields)
+
+
+def test_without_its_pictures_the_selection_comes_out_of_the_whole_set(tmp_path, monkeypatch):
+    (tmp_path / "nuclei").mkdir()
+    (tmp_path / "nuclei" / "pictures.csv").write_text("id,part,origin\nt,test,2\nv,val,1\n")
+    whole = a_whole_set()
+    monkeypatch.setattr(nuclei, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(nuclei, "split_by_origin", lambda *_: whole)
+    monkeypatch.setattr(nuclei, "find_file", lambda name: tmp_path / name)
+    monkeypatch.setattr(nuclei, "with_labels", lambda path: (nuclei.Nuclei([], [], [], "some edition"), []))
+    found = load_nuclei(shipped=True)
+    assert found.source == "the 2 pictures that ship, out of three pictures"
+    assert (len(found.x_train), len(found.x_val), len(found.x_test)) == (0, 1, 1)
+    np.testing.assert_array_equal(found.x_val[0], whole.x_val[0])
+    np.testing.assert_array_equal(found.y_test[0], whole.y_test[0])
+
+
+def test_a_whole_set_that_lacks_a_picture_of_the_selection_is_named():
+    rows = [{"id": "gone", "part": "train", "origin": "0"}, {"id": "v", "part": "val", "origin": "1"}]
+    with pytest.raises(DamagedData, match="three pictures lacks 1 of the 2 pictures, gone for one"):
+        nuclei.selected(a_whole_set(), rows)
+
+
+def test_without_pictures_and_without_data_three_ways_out_are_named(tmp_path, monkeypatch):
+    (tmp_path / "nuclei").mkdir()
+    (tmp_path / "nuclei" / "pictures.csv").write_text("id,part,origin\nt,test,2\n")
+    monkeypatch.setattr(nuclei, "data_folder", lambda: tmp_path)
+    with pytest.raises(DataNotFound, match="FOCAL_DATA_DIR"):
+        load_nuclei(shipped=True, download=False)
+
+
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="FOCAL_DATA_DIR is not set")
@@ -319,6 +361,8 @@ def test_the_real_archive(monkeypatch):
         assert sum(int(label.max()) for label in labels) == 28_986
         assert [len(part) for part in (whole.x_train, whole.x_val, whole.x_test)] == [425, 103, 136]
     selection = load_nuclei(shipped=True)
+    again = nuclei.selected(whole, nuclei.read_list(data_folder() / "nuclei"))
+    assert len(again.x_train) == len(selection.x_train) and list(again.id_test) == list(selection.id_test)
     for part in ("train", "val", "test"):
         where = {name: row for row, name in enumerate(getattr(whole, f"id_{part}"))}
         names = getattr(selection, f"id_{part}")
