@@ -1,6 +1,7 @@
 """The shipped networks are small, have been tested, and say today what they said when they were."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import focal_utils as fu
 from focal_utils.training import PROMINENCE, SMOOTH
 from parts.recipes import RECIPES
-from parts.segmenters import SEGMENTERS, figures
+from parts.segmenters import NEW_OPTIONS, SEGMENTERS, figures
 
 WEIGHTS = fu.data_folder() / "weights"
 RESULTS = fu.data_folder() / "results"
@@ -68,3 +69,11 @@ def test_a_segmenter_is_small_and_finds_what_it_found(name):
     for picture, labels, number in zip(data.x_test, data.y_test, data.id_test.tolist(), strict=True):
         found = fu.find_nuclei(model, picture)  # whose defaults are what validation has chosen
         assert fu.dice(labels, found) == pytest.approx(test["dice"][rows[number]], abs=0.01)
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS.glob("*.keras")), ids=lambda path: path.stem)
+def test_an_older_keras_knows_every_option(path):
+    """Keras 3.13, Colab's, refuses what Keras 3.15 writes of its initializers."""
+    with zipfile.ZipFile(path) as file:
+        config = file.read("config.json").decode()
+    assert not [name for name in NEW_OPTIONS if f'"{name}"' in config]

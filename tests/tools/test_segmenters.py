@@ -1,5 +1,6 @@
 """The recipe of the shipped segmenter, and what is written of its tests."""
 
+import json
 import zipfile
 from types import SimpleNamespace
 
@@ -9,7 +10,14 @@ import pytest
 from focal_utils.training import targets
 from focal_utils.weights import compress
 from parts.cards import segmenter_rows, table
-from parts.segmenters import SEGMENTERS, by_kind, chosen_separation, figures, focal_segmenter
+from parts.segmenters import (
+    SEGMENTERS,
+    by_kind,
+    chosen_separation,
+    figures,
+    focal_segmenter,
+    forget_new_options,
+)
 
 SCORES = {
     "dice": np.array([0.9, 0.8, 0.4]),
@@ -98,3 +106,15 @@ def test_a_compressed_network_is_smaller_and_the_same(tmp_path):
     with zipfile.ZipFile(small) as file:
         assert file.read("weights") == bytes(10_000) and file.read("config") == b"{}"
     assert small.stat().st_size < size / 10
+
+
+def test_new_options_that_nobody_has_set_are_left_out(tmp_path):
+    path = tmp_path / "net.keras"
+    config = {"layers": [{"config": {"seed": None, "input_axes": None, "output_axes": [0]}}], "input_axes": None}
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", json.dumps(config))
+        file.writestr("model.weights.h5", b"numbers")
+    forget_new_options(path)
+    with zipfile.ZipFile(path) as file:
+        assert json.loads(file.read("config.json")) == {"layers": [{"config": {"seed": None, "output_axes": [0]}}]}
+        assert file.read("model.weights.h5") == b"numbers"

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 
 import keras
@@ -21,6 +22,7 @@ from parts.files import ROOT, how_made, write_text
 from parts.recipes import run_folder
 
 RESULTS = ROOT / "data" / "results"
+NEW_OPTIONS = ("input_axes", "output_axes")  # of initializers, in Keras 3.15; None unless given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,10 +196,32 @@ def ship_segmenter(name, facts):
     model.load_weights(folder / "kept.weights.h5")
     path = ROOT / "data" / "weights" / f"{name}.keras"
     save(model, path)
+    forget_new_options(path)
     with whole_file(path) as part:
         compress(path, part)
     shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+
+
+def forget_new_options(path):
+    """Leave out of a .keras file's configuration what Keras 3.13, Colab's, does not know and nobody has set."""
+    with zipfile.ZipFile(path) as whole:
+        members = {member: whole.read(member) for member in whole.infolist()}
+    with whole_file(path) as part, zipfile.ZipFile(part, "w") as plain:
+        for member, content in members.items():
+            if member.filename == "config.json":
+                content = json.dumps(without(json.loads(content), NEW_OPTIONS)).encode()
+            plain.writestr(member, content)
+
+
+def without(value, names):
+    """A configuration without the entries of these names that are None, at any depth."""
+    if isinstance(value, dict):
+        kept = {name: item for name, item in value.items() if name not in names or item is not None}
+        return {name: without(item, names) for name, item in kept.items()}
+    if isinstance(value, list):
+        return [without(item, names) for item in value]
+    return value
 
 
 def separation(facts):
