@@ -21,6 +21,7 @@ PUBLIC = {
         "RENDERED_CLASSES",
         "TEST_COUNTS",
         "TRAIN_COUNTS",
+        "corrupt",
         "load_blood_cells",
         "load_cifar10",
         "load_folder",

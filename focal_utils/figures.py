@@ -38,7 +38,8 @@ MIXERS = (
     (("window", "Swin"), "#c4570b", "s"),
     (("focal", "Focal"), "#1f5fa8", "o"),
     (("attention", "ViT"), "#8a2f62", "D"),
-    (("convolution", "depthwise"), "#2f7d4f", "^"),
+    (("gated convolution",), "#a87b00", "P"),
+    (("convolution", "depthwise", "large kernel"), "#2f7d4f", "^"),
 )
 
 
@@ -369,13 +370,18 @@ def scaling(series, xlabel, ylabel, guides=()):
     return figure
 
 
-def seed_curves(panels, xlabel, ylabel):
+def seed_curves(panels, xlabel, ylabel, columns=None):
     """Mean over seeds as a line and all seeds as a band, a panel each; `panels`: title → name → (x, (seeds, x)).
 
-    A `Figure`.
+    So many `columns` of panels, all in one row by default. A `Figure`.
     """
-    figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
-    for ax, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    columns = columns or len(panels)
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in all_axes[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, series) in zip(all_axes, panels.items(), strict=False):
         for name, style in mixer_styles(series).items():
             x, values = series[name]
             values = np.asarray(values)

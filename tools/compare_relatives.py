@@ -1,17 +1,17 @@
 """Compare focal modulation with its relatives, networks of one size on one short course: what is its gain made of?
 
-    python tools/compare_relatives.py                 goes on until all is done: some two hours on a core
+    python tools/compare_relatives.py                 goes on until all is done: some three hours on a core
     python tools/compare_relatives.py --minutes 30    begins no further run after so many
 
-Nine networks, which differ in what their blocks mix pixels with and, so that all have as many parameters, in how wide
-their MLPs are: focal modulation, the same without its global level, windows, global attention, a large kernel
-(ConvNeXt), a gated convolution (MambaOut), a product of two projections (StarNet), pooling (PoolFormer), nothing. On
-traffic signs and on blood cells, 8,000 pictures, AdamW.
+Seven networks, which differ in what their blocks mix pixels with and, so that all have as many parameters, in how wide
+their MLPs are: focal modulation, the same without its global level, a large kernel (ConvNeXt), a gated convolution
+(MambaOut), a product of two projections (StarNet), pooling (PoolFormer), nothing. On traffic signs and on blood cells,
+8,000 pictures, AdamW. Windows and global attention are compared by `tools/measure_mixers.py` and `tools/run_study.py`.
 
 First learning rates, at the short length with seed 0: three, doubled or halved further where validation chooses one at
-an end. Then seed by seed all networks, at both lengths. After the long one on signs: how wide the network sees, by the
-gradient of the middle of its last map, and its accuracy on signs that are blurred, noisy, dark, pale, badly saved or
-covered, each at five strengths. Test pictures choose nothing.
+an end. Then seed by seed all networks, first the short runs, then the long ones. After a long one on signs: how wide
+the network sees, by the gradient of the middle of its last map, and its accuracy on signs that are blurred, noisy,
+dark, pale, badly saved or covered, each at five strengths. Test pictures choose nothing.
 
 Writes data/results/relatives.json, row by row: when interrupted, the same command goes on, and what is not complete
 says so.
@@ -28,8 +28,10 @@ SEEDS = (0, 1, 2, 3, 4)
 LENGTHS = {"short": 2, "long": 6}  # epochs
 IMAGES = 8000  # training pictures of each course
 BATCH = 64
-FIRST_RATES = (4e-3, 8e-3, 16e-3)
+FIRST_RATES = (2e-3, 4e-3, 8e-3)
+VALIDATED = 1000  # validation pictures, by which a learning rate is chosen
 TESTED = 2000  # test pictures, the same for all networks
+SPOILT = 500  # of them, which are spoilt in every way
 LOOKED_AT = 100  # of them, whose gradients are taken
 
 
@@ -47,9 +49,9 @@ import numpy as np
 from keras import ops
 
 import focal_utils as fu
+from focal_utils.data import CORRUPTIONS
 from focal_utils.statistics import mean_interval, wilson
 from focal_utils.tracing import input_gradient
-from parts.corruptions import CORRUPTIONS
 from parts.series import Series
 from parts.verdicts import verdict
 
@@ -59,8 +61,6 @@ SHARED = {"embed_dim": 16, "depths": (1, 2, 1), "patch_size": 2}
 NETWORKS = {  # the MLP's width makes up for what the mixers differ by
     "focal modulation": {"focal_levels": 3, "mlp_ratio": 3.0},
     "focal modulation, no global level": {"focal_levels": 3, "global_context": False, "mlp_ratio": 3.0},
-    "windows": {"mixer": "window", "window": 4, "mlp_ratio": 3.9375},
-    "global attention": {"mixer": "attention", "mlp_ratio": 3.4375},
     "large kernel": {"mixer": "convnext", "mlp_ratio": 5.4375},
     "gated convolution": {"mixer": "gated_convolution", "mlp_ratio": 3.9375},
     "product": {"mixer": "product", "mlp_ratio": 4.5},
@@ -81,11 +81,24 @@ MADE_OF = (
 
 
 def some(data):
-    """The course's pictures: so many for training and for testing, the same for all networks."""
+    """The course's pictures: so many of each part, the same for all networks."""
     rng = np.random.default_rng(0)
     train = rng.permutation(len(data.x_train))[:IMAGES]
     test = rng.permutation(len(data.x_test))[:TESTED]
-    return data.take(train=train, test=test)
+    val = rng.permutation(len(data.x_val))[:VALIDATED]
+    return data.take(train=train, val=val, test=test)
+
+
+def without_validation(data):
+    return fu.ImageSet(
+        data.name,
+        data.source,
+        data.class_names,
+        data.x_train,
+        data.y_train,
+        x_test=data.x_test,
+        y_test=data.y_test,
+    )
 
 
 def build(course, network, data):
@@ -139,9 +152,11 @@ def reach(model, images):
 
 def robustness(model, data):
     """Accuracy on spoilt test pictures: {what: five shares, from the mildest on}."""
+    images = data.x_test[:SPOILT]
+    labels = data.y_test[:SPOILT]
     found = {}
     for name, (spoil, strengths) in CORRUPTIONS.items():
-        shares = [fu.accuracy(model, spoil(data.x_test, strength), data.y_test) for strength in strengths]
+        shares = [fu.accuracy(model, spoil(images, strength), labels) for strength in strengths]
         found[name] = [round(float(share), 5) for share in shares]
     return found
 
@@ -149,7 +164,7 @@ def robustness(model, data):
 def run(case, data):
     """Train and test the network of a case: its row."""
     start = time.process_time()
-    model = train(case, data)
+    model = train(case, without_validation(data))  # the learning rate is chosen, and validating takes time
     right = round(fu.accuracy(model, data.x_test, data.y_test) * len(data.x_test))
     low, high = wilson(right, len(data.x_test))
     row = case | {
@@ -208,31 +223,29 @@ def rates_left(series):
     ]
 
 
-def runs_of(series, course, seed):
-    """The cases of one seed on one course."""
+def runs_of(series, course, length, seed):
+    """The cases of one seed, on one course of one length."""
     return [
         {"course": course, "network": network, "length": length, "seed": seed, "learning_rate": rate}
-        for length in LENGTHS
         for network in NETWORKS
         if (rate := chosen_rate(series, course, network)) is not None
     ]
 
 
 def next_case(series):
-    """(list, case) of the next row: rates of a course, its first seed, the other course, then seed by seed; or None."""
+    """(list, case) of the next row: course by course its rates, then short runs, then long ones; None when done."""
     for course in COURSES:
         rates = [case for case in rates_left(series) if case["course"] == course]
         if rates:
             return "grid", rates[0]
-        first = series.missing("runs", runs_of(series, course, SEEDS[0]))
-        if first:
-            return "runs", first[0]
-    others = []
-    for seed in SEEDS:
-        for course in COURSES:
-            others += runs_of(series, course, seed)
-    waiting = series.missing("runs", others)
-    return ("runs", waiting[0]) if waiting else None
+        runs = []
+        for length in LENGTHS:
+            for seed in SEEDS:
+                runs += runs_of(series, course, length, seed)
+        waiting = series.missing("runs", runs)
+        if waiting:
+            return "runs", waiting[0]
+    return None
 
 
 # ---- what it shows
@@ -321,7 +334,9 @@ def main():
             "optimizer": "adamw",
             "first_rates": FIRST_RATES,
         },
+        "validated": VALIDATED,
         "tested": TESTED,
+        "spoilt": SPOILT,
         "networks": NETWORKS,
         "shared": SHARED,
         "strengths": {name: strengths for name, (_, strengths) in CORRUPTIONS.items()},

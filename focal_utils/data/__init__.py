@@ -1,6 +1,7 @@
 """The data sets: each loader gives one `ImageSet`, one `PictureSet`, or pictures as they are."""
 
 from focal_utils.data.arrays import read_npz, write_npz
+from focal_utils.data.corruptions import CORRUPTIONS, corrupt
 from focal_utils.data.folder import FolderReport, load_folder
 from focal_utils.data.gtsrb import GTSRB_CLASSES, MIRRORED, TEST_COUNTS, TRAIN_COUNTS, read_official, validation_mask
 from focal_utils.data.imageset import PARTS, ImageSet, as_images, as_labels

@@ -9,7 +9,7 @@ from focal_utils.exercises.guessing import guess, guesses_file
 from focal_utils.exercises.quizzes import QUIZZES, quiz
 
 # Each registers its judges.
-from focal_utils.exercises import nb00, nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08, nb09, nb10, nb11, nb12  # isort: skip
+from focal_utils.exercises import nb00, nb01, nb02, nb03, nb04, nb05, nb06, nb07, nb08, nb09, nb10, nb11, nb12, nb13  # isort: skip
 
 __all__ = [
     "EXERCISES",

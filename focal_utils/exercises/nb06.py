@@ -1,13 +1,12 @@
 """The exercises of notebook 06: a split by track, the classes that a mirror would swap, a network in little time."""
 
-import functools
-
 import keras
 import numpy as np
 
-from focal_utils.data import gtsrb, render_signs
+from focal_utils.data import gtsrb
 from focal_utils.data.gtsrb import GTSRB_CLASSES
 from focal_utils.exercises.checking import NotYet, call, exercise, whole_numbers
+from focal_utils.exercises.pictures import unseen_signs
 from focal_utils.training import predict
 
 MIRRORED = {frozenset(pair) for pair in gtsrb.MIRRORED.items() if len(set(pair)) == 2}
@@ -102,16 +101,6 @@ def judge_mirrored(answer):
 
 MOST_WEIGHTS = 200_000
 WANTED = 0.93
-UNSEEN = 600  # rendered signs, of a seed that no notebook uses
-SEED = 2_026
-
-
-@functools.cache
-def unseen_signs():
-    """Signs that no network has met: images (N, 32, 32, 3) and labels."""
-    signs = render_signs(UNSEEN, seed=SEED)
-    images = [signs.x_train, signs.x_val, signs.x_test]
-    return np.concatenate(images), np.concatenate([signs.y_train, signs.y_val, signs.y_test])
 
 
 @exercise("6.3 the same seconds")

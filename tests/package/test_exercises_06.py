@@ -9,7 +9,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from focal_utils.exercises import nb06, verdict
+from focal_utils.exercises import verdict
+from focal_utils.exercises.pictures import unseen_signs
 from parts.files import ROOT
 from tests.package.exercise_pages import mistakes_told_apart
 
@@ -99,7 +100,7 @@ class Knows(keras.Layer):
 
 
 def knowing(share):
-    images, labels = nb06.unseen_signs()
+    images, labels = unseen_signs()
     return network(says=Knows(images, labels, share))
 
 

@@ -1,4 +1,4 @@
-"""What may spoil a picture of a sign, each at five strengths: blur, noise, darkness, low contrast, JPEG, occlusion.
+"""Corruptions of pictures, each at five strengths: blur, noise, darkness, low contrast, JPEG, occlusion.
 
 After Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common corruptions and perturbations*
 (arXiv 1903.12261), with strengths that suit pictures of 32 pixels. Every function maps pictures (N, H, W, 3) uint8 and
@@ -10,6 +10,8 @@ import io
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+
+from focal_utils.errors import check_choice, check_whole
 
 
 def blur(images, sigma):
@@ -36,7 +38,8 @@ def contrast(images, left):
 
 def jpeg(images, quality):
     """Saved as JPEG of a quality, from 1 to 95, and read again."""
-    return np.stack([through_jpeg(image, quality) for image in images])
+    saved = [through_jpeg(image, quality) for image in images]
+    return np.stack(saved) if saved else images.copy()
 
 
 def through_jpeg(image, quality):
@@ -72,3 +75,32 @@ CORRUPTIONS = {
     "JPEG": (jpeg, (40, 25, 15, 10, 5)),
     "occlusion": (occlusion, (0.2, 0.3, 0.4, 0.5, 0.6)),
 }
+
+
+def corrupt(images, how, strength):
+    """Pictures spoilt in one way, to see what a network makes of them; the same each time.
+
+    Hendrycks & Dietterich 2019 (arXiv 1903.12261), with strengths that suit pictures of 32 pixels. Used in notebook 13.
+
+    Args:
+        images: (N, H, W, 3), uint8.
+        how: "blur", "noise", "darkness", "contrast", "JPEG" or "occlusion".
+        strength: from 1, hardly to be seen, to 5.
+
+    Returns:
+        (N, H, W, 3), uint8.
+
+    Raises:
+        ValueError: pictures of another shape or type, an unknown way, or a strength that is none of the five.
+
+    Example:
+        >>> signs = fu.render_signs(100)
+        >>> dark = fu.corrupt(signs.x_test, "darkness", 4)  # a tenth of the light is left
+        >>> dark.shape
+        (10, 32, 32, 3)
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"Pictures (N, H, W, 3) of uint8 are needed, but got {images.shape} of {images.dtype}.")
+    spoil, strengths = CORRUPTIONS[check_choice("how", how, tuple(CORRUPTIONS))]
+    return spoil(images, strengths[check_whole("strength", strength, 1, len(strengths)) - 1])
