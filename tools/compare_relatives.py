@@ -90,6 +90,7 @@ def some(data):
 
 
 def without_validation(data):
+    """The course's pictures for training and for testing alone."""
     return fu.ImageSet(
         data.name,
         data.source,
@@ -288,7 +289,10 @@ def summary(series):
                     }
             found[course][length] = {
                 "networks": networks,
-                "made_of": {what: gain(series, course, length, one, other) for what, one, other in MADE_OF},
+                "made_of": {
+                    what: {"with": one, "without": other, **gain(series, course, length, one, other)}
+                    for what, one, other in MADE_OF
+                },
             }
     return found
 

@@ -133,10 +133,15 @@ def load_nuclei(shipped=False, seed=SPLIT, download=True):
         folder = data_folder() / "nuclei"
         if any(folder.glob("*.png")):
             return read_selection(folder)
-        return selected(load_nuclei(download=download), read_list(folder))
+        return selected(whole_set(seed, download, "copy the folder data/nuclei of the project here"), read_list(folder))
+    instead = "load_nuclei(shipped=True) gives a selection of the pictures without any other data"
+    return whole_set(seed, download, instead)
+
+
+def whole_set(seed, download, instead):
+    """All pictures, split; `instead` is what to do where they are not here and cannot be had. See `load_nuclei`."""
     path = find_file(MENDED) or find_file(OFFICIAL)
     if path is None:
-        instead = "load_nuclei(shipped=True) gives a selection of the pictures without any other data"
         wanted = f"{OFFICIAL} or {MENDED}"
         (path,) = obtain({OFFICIAL: (ADDRESS + OFFICIAL, None)}, wanted, instead, download)
     nuclei, origins = with_labels(path)

@@ -85,6 +85,25 @@ def run(answer, *inputs):
         raise NotYet(f"{name_of(answer)} stopped with {type(error).__name__}: {said}") from error
 
 
+def layer_of(answer, dim, wanted):
+    """The Keras layer that the learner's function makes for `dim` channels, with fixed weights; a `NotYet` for others.
+
+    Args:
+        answer: a function or class of one number.
+        dim: channels.
+        wanted: what a layer is wanted for, to end the sentence with.
+    """
+    if not callable(answer) or isinstance(answer, keras.Layer):
+        raise NotYet(f"A class or function is wanted that makes the layer, `my_mixer({dim})`: give its name alone.")
+    keras.utils.set_random_seed(0)
+    layer = run(answer, dim)
+    if layer is None:
+        raise NotYet(f"{name_of(answer)} returned None: is there a `return`?")
+    if not isinstance(layer, keras.Layer):
+        raise NotYet(f"my_mixer({dim}) gives a {type(layer).__name__}; a Keras layer is wanted{wanted}.")
+    return layer
+
+
 def number(answer, *inputs):
     """The learner's number for `inputs`, or a `NotYet` that says what came instead."""
     result = call(answer, *inputs)

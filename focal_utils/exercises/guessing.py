@@ -122,7 +122,11 @@ class Guess:
         except ModuleNotFoundError:
             return {}
         boxes = {question: box(ipywidgets, question, kind) for question, kind in self.questions.items()}
-        button = ipywidgets.Button(description="This is my guess")
+        return self._asking(ipywidgets, boxes.values(), boxes, "This is my guess")
+
+    def _asking(self, ipywidgets, rows, boxes, words):
+        """Rows of widgets with a button below them, on which `words` stand, that commits to what is in the boxes."""
+        button = ipywidgets.Button(description=words, layout={"width": "max-content"})
         self.verdict = ipywidgets.HTML()
 
         def said(_):
@@ -132,7 +136,7 @@ class Guess:
                 self.verdict.value = html.escape(str(error))
 
         button.on_click(said)
-        whole = ipywidgets.VBox([*boxes.values(), button, self.verdict])
+        whole = ipywidgets.VBox([*rows, button, self.verdict])
         return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": whole.model_id}}
 
 

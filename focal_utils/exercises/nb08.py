@@ -2,10 +2,9 @@
 
 import math
 
-import keras
 import numpy as np
 
-from focal_utils.exercises.checking import NotYet, call, close, exercise, need_shape, number, run
+from focal_utils.exercises.checking import NotYet, call, close, exercise, layer_of, need_shape, number
 from focal_utils.layers import FocalModulation
 
 
@@ -49,12 +48,7 @@ REACH = 3  # patches to each side that two levels of kernels 3 and 5 see
 
 @exercise("8.2 a place for the class token")
 def judge_class_token(answer):
-    if not callable(answer) or isinstance(answer, keras.Layer):
-        raise NotYet("A class or function is wanted that makes the layer, `my_mixer(16)`: give its name alone.")
-    keras.utils.set_random_seed(0)
-    layer = run(answer, DIM)
-    if not isinstance(layer, keras.Layer):
-        raise NotYet(f"my_mixer({DIM}) gives a {type(layer).__name__}; a Keras layer is wanted, which a ViT can hold.")
+    layer = layer_of(answer, DIM, wanted=", which a ViT can hold")
     tokens = np.random.default_rng(0).normal(size=(1, 1 + SIDE**2, DIM)).astype("float32")
     still = tokens_through(layer, tokens)
     if not any(isinstance(part, FocalModulation) for part in layer._flatten_layers()):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from focal_utils.data import GTSRB_CLASSES, corrupt
-from focal_utils.exercises.checking import NotYet, close, exercise, number, run
+from focal_utils.exercises.checking import NotYet, close, exercise, layer_of, number, run
 from focal_utils.exercises.pictures import unseen_signs
 from focal_utils.tracing import impulse_response
 from focal_utils.training import accuracy
@@ -47,14 +47,7 @@ SIDE = 33
 
 @exercise("13.2 wide and cheap")
 def judge_mixer(answer):
-    if not callable(answer) or isinstance(answer, keras.Layer):
-        raise NotYet("A function or class is wanted that makes the layer, `my_mixer(8)`: give its name alone.")
-    keras.utils.set_random_seed(0)
-    layer = run(answer, DIM)
-    if layer is None:
-        raise NotYet("my_mixer returned None: is there a `return`?")
-    if not isinstance(layer, keras.Layer):
-        raise NotYet(f"my_mixer({DIM}) gives a {type(layer).__name__}; a Keras layer is wanted.")
+    layer = layer_of(answer, DIM, wanted=" that maps (B, H, W, C) to the same shape")
     out = np.shape(run(layer, np.zeros((1, SIDE, SIDE, DIM), "float32")))
     if tuple(out) != (1, SIDE, SIDE, DIM):
         raise NotYet(f"A map (1, {SIDE}, {SIDE}, {DIM}) comes back as {tuple(out)}: a mixer keeps the shape.")

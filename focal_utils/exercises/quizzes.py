@@ -4,7 +4,7 @@ import html
 from typing import NamedTuple
 
 from focal_utils.errors import check_choice
-from focal_utils.exercises.guessing import VIEW, Guess, shown
+from focal_utils.exercises.guessing import Guess, shown
 
 WAITING = "Answered all three? Open the answers"
 PEN = "Without the buttons, on paper for instance: write your letters down before you open the answers."
@@ -242,18 +242,7 @@ class Quiz(Guess):
                 options=list(question.replies), value=None, layout={"width": "max-content"}
             )
             rows += [ipywidgets.HTML(f"<b>{html.escape(question.asked)}</b>"), buttons[name]]
-        button = ipywidgets.Button(description="These are my answers", layout={"width": "max-content"})
-        self.verdict = ipywidgets.HTML()
-
-        def said(_):
-            try:
-                self.commit(**{name: asking.value for name, asking in buttons.items()})
-            except ValueError as error:
-                self.verdict.value = html.escape(str(error))
-
-        button.on_click(said)
-        whole = ipywidgets.VBox([*rows, button, self.verdict])
-        return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": whole.model_id}}
+        return self._asking(ipywidgets, rows, buttons, "These are my answers")
 
     def _line(self, name):
         question = self.asked[name]

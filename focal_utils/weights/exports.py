@@ -184,14 +184,23 @@ def write_keras(model, path, quantize):
         compress(whole, path)
 
 
-def compress(source, target):
+def compress(source, target, changes=None):
     """Write a zip, such as a .keras file, anew with its members compressed: what it holds stays, byte for byte.
 
     Keras writes them as they are, with gaps that HDF5 leaves.
+
+    Args:
+        source: path of the zip.
+        target: path to write to, another one.
+        changes: name of a member → function of its bytes, for those that do not stay as they are.
     """
+    changes = changes or {}
     with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w") as small:
         for member in whole.infolist():
-            small.writestr(member, whole.read(member), zipfile.ZIP_DEFLATED, 9)
+            content = whole.read(member)
+            if member.filename in changes:
+                content = changes[member.filename](content)
+            small.writestr(member, content, zipfile.ZIP_DEFLATED, 9)
 
 
 def write(model, path, options):

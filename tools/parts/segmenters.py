@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import shutil
-import zipfile
 from collections.abc import Callable
 
 import keras
@@ -196,22 +195,15 @@ def ship_segmenter(name, facts):
     model.load_weights(folder / "kept.weights.h5")
     path = ROOT / "data" / "weights" / f"{name}.keras"
     save(model, path)
-    forget_new_options(path)
     with whole_file(path) as part:
-        compress(path, part)
+        compress(path, part, {"config.json": without_new_options})
     shutil.copy(folder / "log.csv", RESULTS / f"{name}_log.csv")
     write_text(RESULTS / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
 
-def forget_new_options(path):
-    """Leave out of a .keras file's configuration what Keras 3.13, Colab's, does not know and nobody has set."""
-    with zipfile.ZipFile(path) as whole:
-        members = {member: whole.read(member) for member in whole.infolist()}
-    with whole_file(path) as part, zipfile.ZipFile(part, "w") as plain:
-        for member, content in members.items():
-            if member.filename == "config.json":
-                content = json.dumps(without(json.loads(content), NEW_OPTIONS)).encode()
-            plain.writestr(member, content)
+def without_new_options(config):
+    """A .keras file's configuration, as bytes, without what Keras 3.13, Colab's, does not know and nobody has set."""
+    return json.dumps(without(json.loads(config), NEW_OPTIONS)).encode()
 
 
 def without(value, names):

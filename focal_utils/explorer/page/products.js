@@ -2,7 +2,8 @@
 // plain JavaScript.
 //
 // Both kinds of products offer steps, which act on each row of numbers by itself: `matrix`, `norm`, `gelu`; `chain` makes
-// one function (x: rows of numbers, rows) → rows of them, or, by the widths in `parts`, a list of them cut apart. And functions of maps: `convolution` and `depthwise`.
+// one function (x: rows of numbers, rows) → rows of them, or, by the widths in `parts`, a list of them cut apart. And
+// functions of maps: `convolution` and `depthwise`.
 
 import { EPSILON, NORMAL, gelu, layerNorm, normalTable, split, windowCounts, windows } from "./layers.js";
 import { vectorMachine } from "./simd.js";
