@@ -105,6 +105,33 @@ def check_ignored(notebook, path):
             yield f"cell {i}: comment {marker[1]}: use the tag instead"
 
 
+def trains(node):
+    """Whether a node of a syntax tree calls a training: `fu.train(…)`, `fu.train_segmenter(…)`, `model.fit(…)`."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = ast.unparse(node.func).rpartition(".")[2]
+    return called in {"fit", "train"} or called.startswith("train_")
+
+
+def trained_names(tree):
+    """Names that a cell gives to what a training returns, or to a part of it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and any(trains(part) for part in ast.walk(node.value)):
+            yield from (name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name))
+
+
+def check_live_figures(notebook, path):
+    """A curve of a training that runs here depends on the processor's arithmetic: no two machines draw the same."""
+    live = set()
+    for i, cell in code_cells(notebook):
+        tree = syntax_tree(cell.source)
+        live.update(trained_names(tree))
+        used = sorted(live & {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
+        draws = any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
+        if used and draws and not tags(cell) & IGNORING_TAGS:
+            yield f"cell {i}: draws {used[0]}, trained on the page: tag it nbval-ignore-output, assert in the next cell"
+
+
 def check_head(notebook, path):
     texts = [(i, FENCED.sub("", cell.source)) for i, cell in markdown_cells(notebook)]
     headings = [i for i, text in texts for _ in re.findall(r"^# \S", text, re.MULTILINE)]
@@ -216,7 +243,7 @@ def check_links(notebook, path):
 
 
 CHECKS = [
-    check_size, check_execution, check_outputs, check_ignored, check_head, check_setup,
+    check_size, check_execution, check_outputs, check_ignored, check_live_figures, check_head, check_setup,
     check_machine_paths, check_figures, check_predictions, check_exercises, check_foot, check_links,
 ]  # fmt: skip
 

@@ -113,6 +113,16 @@ def picture(text):
     return add_output(2, html_output(text))
 
 
+def draw_live(call):
+    """Cell 2, a figure, draws what a training in the cell before it has returned."""
+
+    def mutate(notebook):
+        notebook.cells[1].source += f"\nhistory = {call}"
+        notebook.cells[2].source = "fu.show(fu.figures.training_curves(history), alt=alt)"
+
+    return mutate
+
+
 BAD = {
     "format 4.4": (old_format, "notebook format 4.5, with cell ids"),
     "an id twice": (same_id_twice, "same id"),
@@ -127,6 +137,9 @@ BAD = {
     "skipped counts too": (tag(6, "nbval-skip"), "at most a quarter"),
     "ignored, no assert": (set_source(8, "print('assert')"), "must assert"),
     "ignored by comment": (replace(4, "fu", "# NBVAL_IGNORE_OUTPUT\nfu"), "use the tag"),
+    "live curve, ours": (draw_live("fu.train(model, signs)"), "cell 2: draws history"),
+    "live curve, Keras'": (draw_live("model.fit(x, y).history"), "cell 2: draws history"),
+    "live curve, pixels": (draw_live("fu.train_segmenter(model, nuclei)"), "cell 2: draws history"),
     "no H1": (replace(0, "# 01", "## 01"), "one H1"),
     "two H1": (replace(9, "## What", "# What"), "found in cells [0, 9]"),
     "no question": (replace(0, "*How", "How"), "question in italics"),
