@@ -50,6 +50,36 @@ MOVES = """async (stack) => {
     return [times, whole];
 }"""
 
+# A click, and what was on the screen before it, when the first new maps are there, and when the outlines are: times,
+# maps and outlines.
+EARLY = """async (button) => {
+    const root = button.closest(".fx"), seen = [];
+    const look = () => seen.push([
+        performance.now() - start,
+        root.querySelector(".fx-map-stack canvas").toDataURL(),
+        root.querySelector("path.fx-object").getAttribute("d"),
+    ]);
+    const start = performance.now();
+    look();
+    const changed = new Promise((resolve) => {
+        let early = false;
+        new MutationObserver((_, observer) => {
+            const now = root.classList.contains("fx-early");
+            if (now === early) return;
+            early = now;
+            requestAnimationFrame(() => {
+                look();
+                if (now) return;
+                observer.disconnect();
+                resolve();
+            });
+        }).observe(root, { attributes: true, attributeFilter: ["class"] });
+    });
+    button.click();
+    await changed;
+    return seen;
+}"""
+
 
 @pytest.fixture(scope="module")
 def nuclei():
@@ -144,6 +174,18 @@ def test_they_are_outlined_and_counted_anew_after_each_switch_and_each_picture(n
     control(explorer, "Your own picture").set_input_files(file)
     explorer.locator(".fx-picture h3", has_text="mine.png").wait_for()
     assert said(explorer) == fu.find_nuclei(rounded, own).max()
+
+
+def test_a_switchs_maps_are_shown_before_the_outlines_that_follow_from_them(new_page, pages):
+    explorer = opened(new_page, pages, "small")
+    choice(explorer, "A switch acts in", "every block").click()
+    explorer.get_by_role("button", name=re.compile("^second block")).first.click()
+    off = choice(explorer, "level 3 of the second block is", "off")
+    (_, old, outlines), (first, maps, pale), (last, new, after) = off.evaluate(EARLY)
+    print(f"a switch: maps after {first:.0f} ms, outlines after {last:.0f} ms")
+    assert maps != old and pale == outlines
+    assert new == maps and after != outlines
+    assert 0 < first < last
 
 
 def test_what_is_gone_and_what_is_new_is_said_and_marked(new_page, pages):

@@ -18,10 +18,10 @@ class Away {
     this.worker = worker;
     this.asked = new Map();
     this.count = 0;
-    worker.onmessage = ({ data: { id, share, result, error } }) => {
+    worker.onmessage = ({ data: { id, share, maps, result, error } }) => {
       const { tell, resolve, reject } = this.asked.get(id);
       if (share !== undefined) {
-        tell?.(share);
+        tell?.(share, maps);
         return;
       }
       this.asked.delete(id);
@@ -61,7 +61,7 @@ class Here {
   close() {}
 }
 
-/** Who computes with the network of these bytes: { ask(kind, content, tell(share)) → a promise, close() }. */
+/** Who computes with the network of these bytes: { ask(kind, content, tell(share, maps)) → a promise, close() }. */
 async function helperFor(buffer) {
   try {
     const { worker, release } = newWorker();

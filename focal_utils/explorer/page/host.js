@@ -63,15 +63,18 @@ class Host {
   /**
    * The answer to a picture under switches: { before, after, blocks: maps }, `before` with all levels on.
    *
-   * pixels: { height, width, channels, values }, or null of a picture that was shown before. tell(share): what is done.
+   * pixels: { height, width, channels, values }, or null of a picture that was shown before. tell(share): what is done;
+   * tell(share, maps): the maps under switches are there, the objects not yet.
    */
   answer({ number, pixels, switches, trained }, tell) {
     if (pixels) this.pictures.set(number, pixels);
     const picture = this.pictures.get(number);
     const network = this.network(trained);
     const key = `${number} ${trained}`;
-    if (!this.before.has(key)) this.before.set(key, this.result(network.answer(picture, {}, tell).logits));
-    const { logits, blocks } = network.answer(picture, settingsOf(switches), tell);
+    const share = (done) => tell(done);
+    if (!this.before.has(key)) this.before.set(key, this.result(network.answer(picture, {}, share).logits));
+    const early = (done, parts) => tell(done, parts?.map(mapsOf));
+    const { logits, blocks } = network.answer(picture, settingsOf(switches), early);
     const before = this.before.get(key);
     this.parts = blocks;
     const changed = Object.keys(switches).length > 0;

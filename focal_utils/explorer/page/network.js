@@ -236,7 +236,8 @@ class FocalNetwork {
    *
    * settings: { block's name: [{ times, frozen }, …] }; a block that is not named has all levels on. What lies before the
    * first block whose settings have changed since the last call, for the same picture, is not computed again, nor what
-   * that block gathers before its gates act. tell(share) is called on the way, 0…1.
+   * that block gathers before its gates act. tell(share) is called on the way, 0…1; with a decoder, whose work is long,
+   * tell(share, blocks) before it begins.
    *
    * Returns { logits, blocks }: of the classes, or, with a decoder, a map of them (decoder.js); and for each block what
    * `modulation` gives.
@@ -254,9 +255,11 @@ class FocalNetwork {
       steps.push({ settings: asked[number], entered, ...this.block(this.header.blocks[number].name, entered, asked[number], gathered) });
       tell(this.share(number + 1));
     }
+    const blocks = steps.map(({ parts }) => parts);
+    if (this.header.decoder) tell(this.share(blocks.length), blocks);
     const end = steps[steps.length - 1].map;
     const logits = this.header.decoder ? pixelLogits(this, this.stages(steps), last.pixels) : this.classified(end);
-    const answer = { logits, blocks: steps.map(({ parts }) => parts) };
+    const answer = { logits, blocks };
     this.last = { ...last, steps, answer };
     return answer;
   }

@@ -219,18 +219,19 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
     try {
       if (engine.can.restart) engine.train(wanted.trained);
       says.wait(0);
-      const told = (share) => {
+      const told = (share, early) => {
         says.wait(share);
         tell?.(share);
+        if (early && ticket === state.ticket && isOfPicture(wanted)) drawEarly(early);
       };
       const answer = await engine.answer(wanted.picture, wanted.switches, { tell: told });
       if (ticket !== state.ticket) return;
       state.answer = answer;
       state.limits = answer.blocks.map(({ gates }) => largest(gates) || 1);
+      const same = isOfPicture(wanted);
       const before = state.good;
       state.good = wanted;
       draw();
-      const same = before && before.picture === wanted.picture && before.trained === wanted.trained;
       blocksPart.flow(same ? firstChanged(blocks, before.switches, wanted.switches) : 0);
     } catch (error) {
       if (ticket !== state.ticket || error instanceof Superseded) return;
@@ -240,8 +241,22 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
     }
   }
 
+  /** Whether what is shown is of the picture and the weights that are asked for. */
+  function isOfPicture({ picture, trained }) {
+    return state.good?.picture === picture && state.good.trained === trained;
+  }
+
+  /** The maps, before the objects that follow from them: those on the picture are pale until they are replaced. */
+  function drawEarly(early) {
+    state.answer = { ...state.answer, blocks: early };
+    state.limits = early.map(({ gates }) => largest(gates) || 1);
+    root.classList.add("fx-early");
+    drawMap();
+  }
+
   function draw() {
     const { answer } = state;
+    root.classList.remove("fx-early");
     const pixel = store.get("pixel");
     const { height, width } = maps();
     if (!pixel || pixel.row >= height || pixel.column >= width) store.state.pixel = tellingPixel(maps());

@@ -5,7 +5,7 @@ import { Host } from "./host.js";
 let host = null;
 
 onmessage = ({ data: { id, kind, content } }) => {
-  const tell = (share) => postMessage({ id, share });
+  const tell = (share, maps) => postMessage({ id, share, maps });
   try {
     if (kind === "open") host = new Host(content);
     postMessage({ id, result: kind === "open" ? null : host[kind](content, tell) });
