@@ -1,4 +1,4 @@
-"""The article's five functions, under their own names and with their own design, mended for Keras 3.
+"""The article's five functions, under their own names and with their own design, mended for Keras 3; stacks of them.
 
 The series starts from the article *Focal Modulation vs Self-Attention in Keras*. Under Keras 3 its code stops at
 `tf.stack`, which refuses Keras' symbolic tensors: here `keras.ops` stands where the article calls `tf`, and nothing
@@ -9,6 +9,8 @@ paper's. Each call of a function makes new layers with new random weights, so bu
 
 import keras
 from keras import layers, ops
+
+from focal_utils.layers import PatchEmbed
 
 # What the article claims, in the order of its steps and in our words. Notebook 08 has a verdict on each.
 CLAIMS = (
@@ -113,3 +115,35 @@ def build_focal_net(num_classes=10):
     model = keras.Model(inputs, outputs)
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def stack(way, depth, num_classes=43):
+    """A model of `depth` of the article's layers, for small images: (B, 32, 32, 3), 0…255 → logits (B, num_classes).
+
+    Grown in notebook 08. The stem is the paper's, patches of 4 pixels, so that it is the layers' way that counts.
+
+    Args:
+        way: "block", a norm before each layer and a sum around it, as in the article's block; "network", a norm behind
+            each and no sum, as in its network; "bare", neither.
+    """
+    images = keras.Input((32, 32, 3))
+    x = PatchEmbed(32, 4)(layers.Rescaling(1 / 127.5, -1)(images))  # (B, 8, 8, 32)
+    for _ in range(depth):
+        if way == "block":
+            x = x + focal_modulation_layer(layers.LayerNormalization()(x), 32)
+        else:
+            x = focal_modulation_layer(x, 32)
+            x = layers.LayerNormalization()(x) if way == "network" else x
+    return keras.Model(images, layers.Dense(num_classes)(layers.GlobalAveragePooling2D()(x)))
+
+
+def loss_of_stack(way, depth, signs, seed=0):
+    """The training loss of a `stack` after eight epochs of Adam on `signs`, an `ImageSet`: a number.
+
+    Grown in notebook 08.
+    """
+    keras.utils.set_random_seed(seed)
+    model = stack(way, depth)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(4e-3), loss, jit_compile=False)
+    return model.fit(signs.x_train, signs.y_train, 64, epochs=8, verbose=0).history["loss"][-1]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import focal_utils as fu
 from focal_utils import article
 
 
@@ -322,3 +323,20 @@ def test_the_norm_behind_each_layer_keeps_the_size():
     normed, plain = (array(y).std() for y in keras.Model(inputs, [x, bare])(random(4, 8, 8, 16)))
     assert 0.5 < normed < 1.5
     assert plain < 1e-3
+
+
+@pytest.mark.parametrize(("way", "norms", "sums"), [("block", 3, 3), ("network", 3, 0), ("bare", 0, 0)])
+def test_a_stack_has_the_norms_and_sums_of_its_way(way, norms, sums):
+    model = article.stack(way, 3, num_classes=5)
+    assert model.output_shape == (None, 5)
+    assert len(of_kind(model, "DepthwiseConv2D")) == 3 * 3
+    assert len(of_kind(model, "LayerNormalization")) == norms
+    assert sum(type(operation).__name__ == "Add" for operation in model.operations) == sums
+
+
+def test_the_loss_of_a_stack_is_that_of_its_last_epoch_and_follows_its_seed():
+    signs = fu.render_signs(80, seed=0)
+    losses = [article.loss_of_stack("block", 1, signs, seed) for seed in (0, 0, 1)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert abs(losses[2] - losses[0]) > 1e-2
+    assert 0 < losses[0] < 4.5
