@@ -11,6 +11,7 @@ Writes data/results/article_depth.json, row by row: when interrupted, the same c
 says so.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def measure(arithmetic, minutes):
     chance = float(np.log(len(np.unique(signs.y_train))))  # the loss of a guess that knows how many kinds there are
     fixed = {"images": IMAGES, "chance": round(chance, 4), "learned_below": LEARNED}
     series = Series(RESULTS / "article_depth.json", "runs", fixed=fixed)
-    everything = [case(*stack, seed, name) for seed in SEEDS for stack in STACKS for name in ARITHMETICS]
+    everything = [case(*stack, seed, name) for seed, stack, name in itertools.product(SEEDS, STACKS, ARITHMETICS)]
     wanted = [row for row in everything if row["arithmetic"] == arithmetic]
 
     def head(series):

@@ -1,5 +1,6 @@
 """Stacks of the article's layers: how many of the runs have learned; the shipped measurement is whole."""
 
+import itertools
 import json
 
 import measure_depth
@@ -26,11 +27,7 @@ def test_shipped_measurement():
     report = json.loads((RESULTS / "article_depth.json").read_text())
     assert report["complete"] and report["machine"] and report["date"]
     cases = {(row["way"], row["depth"], row["seed"], row["arithmetic"]) for row in report["runs"]}
-    wanted = {
-        (way, depth, seed, arithmetic)
-        for way, depth in measure_depth.STACKS
-        for seed in measure_depth.SEEDS
-        for arithmetic in measure_depth.ARITHMETICS
-    }
+    product = itertools.product(measure_depth.STACKS, measure_depth.SEEDS, measure_depth.ARITHMETICS)
+    wanted = {(*stack, seed, arithmetic) for stack, seed, arithmetic in product}
     assert cases == wanted and len(report["runs"]) == len(wanted)
     assert report["summary"] == measure_depth.summary(report["runs"], report["chance"])
