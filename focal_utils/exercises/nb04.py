@@ -169,7 +169,7 @@ def loud_modulations(depth=DEPTH):
 def through(answer, branches, x):
     """What a stack of the learner's blocks makes of x; `NotYet` where it is no map, or no number any more."""
     for number, branch in enumerate(branches, 1):
-        after = call(lambda value, branch=branch: answer(value, branch), x)
+        after = call(answer, x, branch)
         need_shape(after, x.shape, "A block gives back a map like its input.")
         x = after.astype("float32")
         if not np.isfinite(x).all() or np.abs(x).max() > 1e6:
@@ -182,7 +182,7 @@ def through(answer, branches, x):
 @exercise("4.4 without a norm")
 def judge_without_norm(answer):
     if not callable(answer):
-        raise NotYet("A function is needed here, my_block(x, branch).")
+        raise NotYet("A function is needed here, my_calm_block(x, branch).")
     branches = loud_modulations()
     x = np.random.default_rng(44).normal(size=(1, 8, 8, CHANNELS)).astype("float32")
     y = through(answer, branches, x)

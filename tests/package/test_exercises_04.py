@@ -135,6 +135,12 @@ def test_calm_blocks_are_accepted(answer):
     assert solved and "32 blocks add" in said, said
 
 
+def test_a_calm_block_that_returns_nothing_is_called_by_its_name():
+    def my_calm_block(x, branch): ...
+
+    assert "my_calm_block returned None" in verdict(CALM, my_calm_block)[1]
+
+
 def test_the_calm_block_on_the_page_is_accepted():
     assert verdict(CALM, solution("04_residual_block.ipynb", CALM))[0]
 
