@@ -210,4 +210,7 @@ def judge_four_gates(answer):
         raise NotYet(f"{missed:.0%} off, but the shape is right: it should be {strength:.1f} times as strong.")
     if np.all(gates >= 0):
         raise NotYet(f"{missed:.0%} off. None of your gates is negative, so no level is taken away from another.")
-    raise NotYet(f"{missed:.0%} off. Move one gate at a time, and go on in the direction in which that number falls.")
+    raise NotYet(
+        f"{missed:.0%} off. The contexts resemble one another, so one gate alone soon gets stuck. Move two together, "
+        "one up and the other down, near and far first, and go on where that number falls."
+    )

@@ -1,5 +1,7 @@
 """The exercises of notebook 02: right answers are accepted, wrong ones are told apart."""
 
+import itertools
+
 import keras
 import nbformat
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from keras import ops
 
 from focal_utils.exercises import verdict
-from focal_utils.exercises.nb02 import HIDDEN
+from focal_utils.exercises.nb02 import ENOUGH, HIDDEN, map_of, off
 from focal_utils.layers import aggregate
 from parts.files import ROOT
 from tests.package.exercise_pages import solution
@@ -117,7 +119,7 @@ FOUR = "2.3 four gates"
         (tuple(-gate for gate in HIDDEN), "upside down"),
         (tuple(gate / 2 for gate in HIDDEN), "2.0 times as strong"),
         ((2, 0.5, 0, 0), "None of your gates is negative"),
-        ((2, 0, -1, 0), "Move one gate at a time"),
+        ((2, 0, -1, 0), "Move two together"),
     ],
 )
 def test_wrong_gates_are_told_apart(answer, message):
@@ -128,6 +130,26 @@ def test_wrong_gates_are_told_apart(answer, message):
 def test_the_gates_that_are_hidden_and_what_lies_near_them_solve_it():
     assert verdict(FOUR, HIDDEN)[0]
     assert verdict(FOUR, (2.0, 0.5, -2.0, 0.3))[0]
+
+
+def descended(moves, gates=(1.0, 0.0, 0.0, 0.0), step=0.25):
+    """How far off the gates are where none of the moves, up or down by a step of the sliders, brings them nearer."""
+    wanted = map_of(HIDDEN)
+    best = off(map_of(gates), wanted)
+    while True:
+        tried = [gates + sign * step * np.array(move) for move in moves for sign in (1, -1)]
+        missed = [off(map_of(other), wanted) for other in tried]
+        if min(missed) >= best:
+            return best
+        best = min(missed)
+        gates = tried[int(np.argmin(missed))]
+
+
+def test_the_advice_leads_to_the_gates_and_one_gate_alone_does_not():
+    single = list(np.eye(4))
+    pairs = [one - other for one, other in itertools.combinations(single, 2)]
+    assert descended(single) > 0.15
+    assert descended(single + pairs) < ENOUGH
 
 
 def test_the_page_hides_the_same_gates():
