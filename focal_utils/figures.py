@@ -749,7 +749,7 @@ class LayerDrawing:
         self.circle(top, "$\\odot$", part)
         text = self.number("product")
         if text is not None:
-            self.words((x + 0.1, top[1] - 0.42), f"{text}", part, size=9, ha="left")
+            self.words((x + 0.43, top[1] - 0.16), text, part, size=9)  # at the arrow from ⊙ to proj
         self.arrow((x + 0.2, top[1]), (x + 0.62, top[1]), part)
         self.operation((x + 0.98, top[1]), "proj", part)
         self.arrow((x + 1.29, top[1]), (x + 1.72, top[1]), part)
