@@ -217,8 +217,8 @@ def check_exercises(notebook, path):
             yield f"cell {i}: <details> that does not end in the same cell"
     for block in folded:
         summary = re.search(r"<summary>(.*?)</summary>", block, re.DOTALL)
-        if not summary or not re.search("hint|solution|answer", summary[1], re.IGNORECASE):
-            yield f"<details> whose <summary> says neither Hint, Solution nor answer: {block[:60]!r}"
+        if not summary or not re.search("hint|solution|answer|formula", summary[1], re.IGNORECASE):
+            yield f"<details> whose <summary> says neither Hint, Solution, answer nor formula: {block[:60]!r}"
 
 
 def check_foot(notebook, path):
