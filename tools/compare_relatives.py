@@ -258,11 +258,11 @@ def values(series, course, network, length, read):
     return {row["seed"]: read(row) for row in series.rows["runs"] if row.items() >= wanted.items()}
 
 
-def gain(series, course, length, first, second, read=lambda row: row["test_accuracy"]):
-    """The verdict on what the first network has over the second, seed by seed."""
+def gain(series, course, length, first, second, comparisons, read=lambda row: row["test_accuracy"]):
+    """The verdict on what the first network has over the second, seed by seed, as one of so many comparisons."""
     one = values(series, course, first, length, read)
     other = values(series, course, second, length, read)
-    return verdict([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())])
+    return verdict([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())], comparisons)
 
 
 def spread(found):
@@ -273,6 +273,7 @@ def spread(found):
 
 def summary(series):
     """For each course and length: each network's accuracy, whether focal modulation gains over it, and of what."""
+    others = len(NETWORKS) - 1
     found = {}
     for course in COURSES:
         found[course] = {}
@@ -285,12 +286,14 @@ def summary(series):
                         "seeds": len(seeds),
                         "learning_rate": chosen_rate(series, course, network),
                         "test_accuracy": spread(list(seeds.values())),
-                        "focal_gains": gain(series, course, length, FOCAL, network) if network != FOCAL else None,
+                        "focal_gains": gain(series, course, length, FOCAL, network, others)
+                        if network != FOCAL
+                        else None,
                     }
             found[course][length] = {
                 "networks": networks,
                 "made_of": {
-                    what: {"with": one, "without": other, **gain(series, course, length, one, other)}
+                    what: {"with": one, "without": other, **gain(series, course, length, one, other, len(MADE_OF))}
                     for what, one, other in MADE_OF
                 },
             }
@@ -299,6 +302,7 @@ def summary(series):
 
 def robustness_summary(series):
     """For each way to spoil a picture: each network's mean accuracy over five strengths, and whether focal gains."""
+    all_of_them = len(CORRUPTIONS) * (len(NETWORKS) - 1)
     found = {}
     for name in CORRUPTIONS:
 
@@ -309,7 +313,9 @@ def robustness_summary(series):
         found[name] = {
             network: {
                 "mean_accuracy": spread(list(seeds.values())),
-                "focal_gains": gain(series, "signs", "long", FOCAL, network, read) if network != FOCAL else None,
+                "focal_gains": gain(series, "signs", "long", FOCAL, network, all_of_them, read)
+                if network != FOCAL
+                else None,
             }
             for network, seeds in by_network.items()
             if seeds

@@ -191,7 +191,7 @@ def switch_summary(series):
         plain = {row["seed"]: row["test_accuracy"] for row in series.rows["switches"] if row["network"] == "the page's"}
         gains = [row["test_accuracy"] - plain[row["seed"]] for row in rows if row["seed"] in plain]
         facts = {"seeds": len(rows), "test_accuracy": [row["test_accuracy"] for row in rows]}
-        found[name] = facts if name == "the page's" else {**facts, "gain": verdict(gains)}
+        found[name] = facts if name == "the page's" else {**facts, "gain": verdict(gains, len(keras_io.SWITCHES) - 1)}
     return found
 
 
@@ -199,14 +199,16 @@ def film_summary(series):
     """Whether what was looked at grows in training, or shrinks, and goes along with the accuracy."""
     films = [row["epochs"] for row in series.rows["films"]]
     found = {"seeds": len(films)}
-    for name in ("energy_in_box", "gate_spread"):
-        found[name] = verdict([film[-1][name] - film[0][name] for film in films])
-        found[f"{name}_after_the_first_epoch"] = verdict([film[-1][name] - film[1][name] for film in films])
+    looked_at = ("energy_in_box", "gate_spread")
+    for name in looked_at:
+        found[name] = verdict([film[-1][name] - film[0][name] for film in films], len(looked_at))
+        later = [film[-1][name] - film[1][name] for film in films]
+        found[f"{name}_after_the_first_epoch"] = verdict(later, len(looked_at))
         along = [
             float(rank_correlation([at["validation_accuracy"] for at in film[1:]], [at[name] for at in film[1:]]))
             for film in films
         ]
-        found[f"{name}_with_accuracy"] = verdict(along)
+        found[f"{name}_with_accuracy"] = verdict(along, len(looked_at))
     return found
 
 

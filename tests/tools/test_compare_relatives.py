@@ -76,18 +76,21 @@ def test_rates_come_first_then_short_runs_then_long_ones_then_the_other_course(t
 
 
 @pytest.mark.parametrize(
-    ("differences", "word"),
+    ("differences", "comparisons", "word"),
     [
-        ([0.01, 0.012, 0.011], "shown"),
-        ([-0.01, -0.012, -0.011], "shown"),
-        ([0.01, 0.05, 0.001], "hint"),
-        ([0.01, -0.05, 0.001], "not shown"),
-        ([0.01, 0.01], "not shown"),
-        ([], "not shown"),
+        ([0.01, 0.012, 0.011], 1, "shown"),
+        ([0.01, 0.012, 0.011], 6, "shown"),
+        ([-0.01, -0.012, -0.011], 6, "shown"),
+        ([0.01, 0.02, 0.015], 6, "hint"),  # 0.015 ± 0.012, careful ± 0.032
+        ([-0.01, -0.02, -0.015], 6, "hint"),
+        ([0.01, 0.05, 0.001], 1, "not shown"),
+        ([0.01, -0.05, 0.001], 6, "not shown"),
+        ([0.01, 0.01], 6, "not shown"),
+        ([], 6, "not shown"),
     ],
 )
-def test_verdicts(differences, word):
-    found = tool.verdict(differences)
+def test_verdicts(differences, comparisons, word):
+    found = tool.verdict(differences, comparisons)
     assert found["verdict"] == word and found["seeds"] == len(differences)
     assert ("difference" in found) == (len(differences) > 2)
 
@@ -98,9 +101,9 @@ def test_gains_are_of_the_same_seeds(tmp_path):
         for network, accuracy in (("product", 0.6 + seed / 10), ("nothing", 0.5 + seed / 10 + seed / 1000)):
             case = {"course": "signs", "network": network, "length": "long", "seed": seed}
             series.rows["runs"].append(case | {"test_accuracy": accuracy})
-    found = tool.gain(series, "signs", "long", "product", "nothing")
+    found = tool.gain(series, "signs", "long", "product", "nothing", 6)
     assert found["verdict"] == "shown" and found["difference"] == 0.099
-    assert tool.gain(series, "signs", "short", "product", "nothing")["seeds"] == 0
+    assert tool.gain(series, "signs", "short", "product", "nothing", 6)["seeds"] == 0
 
 
 @pytest.fixture(scope="module")
