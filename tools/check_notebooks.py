@@ -217,8 +217,10 @@ def check_exercises(notebook, path):
             yield f"cell {i}: <details> that does not end in the same cell"
     for block in folded:
         summary = re.search(r"<summary>(.*?)</summary>", block, re.DOTALL)
-        if not summary or not re.search("hint|solution|answer|formula", summary[1], re.IGNORECASE):
-            yield f"<details> whose <summary> says neither Hint, Solution, answer nor formula: {block[:60]!r}"
+        named = "hint|solution|answer|formula|signs and words"
+        if not summary or not re.search(named, summary[1], re.IGNORECASE):
+            names = "Hint, Solution, answer, formula nor Signs and words"
+            yield f"<details> whose <summary> says neither {names}: {block[:60]!r}"
 
 
 def check_foot(notebook, path):

@@ -161,7 +161,7 @@ BAD = {
     "one prediction": (replace(3, "Predict", "Guess"), "1 Markdown cells with “Predict”"),
     "one exercise": (set_source(4, "print('fu.check(1)')"), "1 exercises"),
     "one hint": (set_source(3, "**Predict.**"), "1 folded"),
-    "hint with no name": (replace(3, "Hint", "More"), "neither Hint, Solution, answer nor formula"),
+    "hint with no name": (replace(3, "Hint", "More"), "says neither Hint, Solution, answer"),
     "open hint": (replace(3, "</details>", ""), "does not end"),
     "no foot": (lambda notebook: notebook.cells.pop(), "the last cell must be Markdown"),
     "nothing learned at the end": (replace(9, "What you learned", "Summary"), "the foot lacks What you learned"),
