@@ -169,6 +169,27 @@ def verdict(interval, careful):
     return "hint" if lowest <= 0 <= highest else "shown"
 
 
+def mean_verdict(values, comparisons):
+    """What the mean of a few values says, such as differences of one for each seed: `verdict`, with Student's t.
+
+    Args:
+        values: (N,), at least two.
+        comparisons: how many such means are looked at together. The careful interval misses as seldom for all of them
+            as the plain one, of 95 %, does for one (Bonferroni): 99.5 % for ten.
+
+    Raises:
+        ValueError: fewer than two values, some that are no finite numbers, or no comparison.
+
+    Example:
+        >>> mean_verdict([0.010, 0.020, 0.015], comparisons=6)
+        'hint'
+    """
+    check_at_least(comparisons=(comparisons, 1))
+    mean, half = mean_interval(values)
+    _, careful = mean_interval(values, level=1 - 0.05 / comparisons)
+    return verdict((mean - half, mean + half), (mean - careful, mean + careful))
+
+
 def widened(interval, factor):
     """An interval, (low, high), that many times as wide around the same middle.
 

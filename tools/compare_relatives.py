@@ -265,6 +265,11 @@ def gain(series, course, length, first, second, comparisons, read=lambda row: ro
     return verdict([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())], comparisons)
 
 
+def focal_gain(series, course, length, network, *how):
+    """The verdict on what focal modulation has over a network, None for itself; `how`: what else `gain` takes."""
+    return None if network == FOCAL else gain(series, course, length, FOCAL, network, *how)
+
+
 def spread(found):
     """Mean of a figure over seeds, and half its interval where there are two seeds or more."""
     half = round(mean_interval(found)[1], 4) if len(found) > 1 else None
@@ -286,9 +291,7 @@ def summary(series):
                         "seeds": len(seeds),
                         "learning_rate": chosen_rate(series, course, network),
                         "test_accuracy": spread(list(seeds.values())),
-                        "focal_gains": gain(series, course, length, FOCAL, network, others)
-                        if network != FOCAL
-                        else None,
+                        "focal_gains": focal_gain(series, course, length, network, others),
                     }
             found[course][length] = {
                 "networks": networks,
@@ -313,9 +316,7 @@ def robustness_summary(series):
         found[name] = {
             network: {
                 "mean_accuracy": spread(list(seeds.values())),
-                "focal_gains": gain(series, "signs", "long", FOCAL, network, all_of_them, read)
-                if network != FOCAL
-                else None,
+                "focal_gains": focal_gain(series, "signs", "long", network, all_of_them, read),
             }
             for network, seeds in by_network.items()
             if seeds

@@ -55,15 +55,17 @@ def summary(rows, chance):
     told = []
     for way, depth in STACKS:
         losses = [row["loss"] for row in rows if (row["way"], row["depth"]) == (way, depth)]
-        told.append({
-            "way": way,
-            "depth": depth,
-            "runs": len(losses),
-            "learned": sum(loss < LEARNED * chance for loss in losses),
-            "lowest": min(losses, default=None),
-            "median": round(float(np.median(losses)), 4) if losses else None,
-            "highest": max(losses, default=None),
-        })  # fmt: skip
+        told.append(
+            {
+                "way": way,
+                "depth": depth,
+                "runs": len(losses),
+                "learned": sum(loss < LEARNED * chance for loss in losses),
+                "lowest": min(losses, default=None),
+                "median": round(float(np.median(losses)), 4) if losses else None,
+                "highest": max(losses, default=None),
+            }
+        )
     return told
 
 

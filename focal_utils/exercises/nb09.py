@@ -9,7 +9,7 @@ import numpy as np
 from focal_utils.exercises.checking import NotYet, array_of, exercise, number
 from focal_utils.layers import FocalModulation
 from focal_utils.models import FocalNet
-from focal_utils.statistics import mean_interval, verdict
+from focal_utils.statistics import mean_interval, mean_verdict
 
 
 @exercise("9.1 seeds")
@@ -83,8 +83,7 @@ def judge_ablation(answer):
         raise NotYet("All seeds give the same accuracy. Has the seed changed, or was one run copied?")
     points = 100 * (after - before)
     mean, half = mean_interval(points)
-    _, careful = mean_interval(points, level=0.995)
-    word = verdict((mean - half, mean + half), (mean - careful, mean + careful))
+    word = mean_verdict(points, comparisons=10)
     return (
         f"{name}={value!r}: {mean:+.1f} ± {half:.1f} points, {word}; your numbers are taken on trust. Next: how many "
         "seeds would make it certain?"

@@ -88,6 +88,28 @@ def test_a_careful_interval_is_the_wider_one(interval, careful):
         statistics.verdict(interval, careful)
 
 
+@pytest.mark.parametrize(
+    ("values", "comparisons", "word"),
+    [
+        ([0.010, 0.020, 0.015], 1, "shown"),  # 0.015 ± 0.012
+        ([0.010, 0.020, 0.015], 6, "hint"),  # careful ± 0.032
+        ([-0.010, -0.020, -0.015], 6, "hint"),
+        ([0.010, 0.012, 0.011], 6, "shown"),
+        ([0.01, 0.05, 0.001], 1, "not shown"),
+    ],
+)
+def test_a_mean_is_judged_as_one_of_so_many(values, comparisons, word):
+    assert statistics.mean_verdict(values, comparisons) == word
+
+
+@pytest.mark.parametrize(
+    ("values", "comparisons"), [([1.0], 1), ([1.0, np.nan], 1), ([1.0, 2.0], 0), ([1.0, 2.0], 1.5)]
+)
+def test_a_mean_that_cannot_be_judged_is_refused(values, comparisons):
+    with pytest.raises((ValueError, TypeError)):
+        statistics.mean_verdict(values, comparisons)
+
+
 def test_an_interval_is_widened_around_its_middle():
     assert statistics.widened((1.0, 3.0), 2) == (0.0, 4.0)
     assert statistics.widened((-2.0, -1.0), 1) == (-2.0, -1.0)

@@ -19,8 +19,14 @@ def test_a_stack_has_learned_whose_loss_is_well_below_chance():
     assert told["bare", 12]["learned"] == 0
     assert told["network", 3]["learned"] == 1
     assert told["network", 12] == {
-        "way": "network", "depth": 12, "runs": 0, "learned": 0, "lowest": None, "median": None, "highest": None,
-    }  # fmt: skip
+        "way": "network",
+        "depth": 12,
+        "runs": 0,
+        "learned": 0,
+        "lowest": None,
+        "median": None,
+        "highest": None,
+    }
 
 
 def test_shipped_measurement():

@@ -73,12 +73,16 @@ class Host {
     const key = `${number} ${trained}`;
     const share = (done) => tell(done);
     if (!this.before.has(key)) this.before.set(key, this.result(network.answer(picture, {}, share).logits));
-    const early = (done, parts) => tell(done, parts?.map(mapsOf));
+    let maps = null;
+    const early = (done, parts) => {
+      maps = parts?.map(mapsOf);
+      tell(done, maps);
+    };
     const { logits, blocks } = network.answer(picture, settingsOf(switches), early);
     const before = this.before.get(key);
     this.parts = blocks;
     const changed = Object.keys(switches).length > 0;
-    return { before, after: changed ? this.result(logits) : before, blocks: blocks.map(mapsOf) };
+    return { before, after: changed ? this.result(logits) : before, blocks: maps ?? blocks.map(mapsOf) };
   }
 
   /** The vectors at a pixel of the last answer. */

@@ -226,8 +226,7 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
       };
       const answer = await engine.answer(wanted.picture, wanted.switches, { tell: told });
       if (ticket !== state.ticket) return;
-      state.answer = answer;
-      state.limits = answer.blocks.map(({ gates }) => largest(gates) || 1);
+      take(answer);
       const same = isOfPicture(wanted);
       const before = state.good;
       state.good = wanted;
@@ -246,10 +245,14 @@ function workbench(engine, store, { tour, credit, python, tabs, tell }) {
     return state.good?.picture === picture && state.good.trained === trained;
   }
 
+  function take(answer) {
+    state.answer = answer;
+    state.limits = answer.blocks.map(({ gates }) => largest(gates) || 1);
+  }
+
   /** The maps, before the objects that follow from them: those on the picture are pale until they are replaced. */
   function drawEarly(early) {
-    state.answer = { ...state.answer, blocks: early };
-    state.limits = early.map(({ gates }) => largest(gates) || 1);
+    take({ ...state.answer, blocks: early });
     root.classList.add("fx-early");
     drawMap();
   }
