@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from focal_utils.layers import PatchEmbed
 
-# What the article claims, in the order of its steps and in our words. Notebook 08 has a verdict on each.
+# What the article claims, in the order of its text and in our words. Notebook 08 has a verdict on each.
 CLAIMS = (
     "The cost of self-attention grows with the square of the pixels, so large images are hard for it.",
     "In Keras, focal modulation can be dropped in for self-attention.",
