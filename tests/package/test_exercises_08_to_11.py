@@ -1,6 +1,8 @@
 """The exercises of notebooks 08 to 11: the folded solutions are right, each wrong answer gets its own message."""
 
+import inspect
 import math
+from types import SimpleNamespace
 
 import keras
 import nbformat
@@ -77,6 +79,9 @@ def test_an_ablation_gets_the_verdict_of_the_page():
     assert "not shown" in verdict("9.2 an ablation", ablation(after=[90, 93, 91]))[1]  # per cent are taken, too
 
 
+OWN = "10.2 your own folder"
+
+
 class OfKinds:
     """A model as far as 10.2 looks at it: it has names for its classes."""
 
@@ -89,8 +94,32 @@ def tuned(names=("cup", "spoon"), **accuracies):
 
 
 def test_a_folder_of_ones_own_is_taken_with_its_interval():
-    solved, said = verdict("10.2 your own folder", tuned(val=(10, 10), test=(19, 20)))
+    solved, said = verdict(OWN, tuned(val=(10, 10), test=(19, 20)))
     assert solved and "19 of 20, so between 76% and 99%" in said, said
+
+
+@pytest.fixture
+def two_kinds(tmp_path, monkeypatch):
+    """A folder `my_pictures` here, with 40 pictures of two kinds that differ in their colour."""
+    rng = np.random.default_rng(0)
+    for kind, colour in (("cup", (200, 60, 40)), ("spoon", (40, 80, 200))):
+        (tmp_path / "my_pictures" / kind).mkdir(parents=True)
+        for number in range(40):
+            pixels = np.clip(colour + rng.normal(0, 40, (32, 32, 3)), 0, 255)
+            keras.utils.save_img(tmp_path / "my_pictures" / kind / f"{number}.png", pixels, scale=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_page_has_the_code_for_a_folder_of_ones_own(two_kinds):
+    """Both lines run; the training itself, half a minute, is that of tests/package/test_finetuning.py."""
+
+    def finetune(pictures, **options):
+        inspect.signature(fu.finetune).bind(pictures, **options)
+        return tuned(pictures.class_names, test=(len(pictures.x_test), len(pictures.x_test)))
+
+    page = SimpleNamespace(load_folder=fu.load_folder, finetune=finetune)
+    solved, said = verdict(OWN, solution("10_pretrained_and_transfer.ipynb", OWN, fu=page))
+    assert solved, said
 
 
 def plan(**other):
@@ -185,7 +214,7 @@ WRONG = {
         "do not reshape": lambda value: value.reshape(3, 3, 4, 5),
         "in the order 2, 3, 1, 0": lambda value: value.transpose(1, 0, 2, 3),
     },
-    "10.2 your own folder": {
+    OWN: {
         "put your answer": None,
         "What `fu.finetune` gives": OfKinds(["cup"]),
         "signs that the page has drawn": tuned(fu.GTSRB_CLASSES[:3], test=(20, 20)),
