@@ -10,9 +10,9 @@ EXPORTS_ENV := .venv-exports
 HUB_ENV := .venv-hub
 RUN := $(ENV)/bin/python
 ARGS ?=
-# Unit tests and notebooks wait for Python more than for arithmetic. What a browser is timed by is not tested beside
-# anything else.
-TWO_AT_A_TIME := -n 2 --dist loadfile
+# Unit tests and notebooks wait for Python more than for arithmetic; conftest.py puts the longest files first. What a
+# browser is timed by is not tested beside anything else.
+TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 ifdef PYTHON
 export PYTHON

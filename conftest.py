@@ -1,8 +1,10 @@
 """How pytest runs the notebooks: nbval, told what to compare and how long to wait. Pictures are compared too."""
 
 import base64
+import json
 import os
 import re
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +18,9 @@ OUTPUT_TIMEOUT = (
 NOT_COMPARED = ("stderr", "text/html", "application/vnd.jupyter.widget-view+json")
 THUMBNAIL = (48, 48)
 MAX_RMS = 0.02  # of thumbnails, colours from 0 to 1
+TIMES = Path(__file__).parent / "data" / "results" / "notebook_times.json"
+SLOW = 20  # seconds of a test that is marked as slow, about
+QUICK = 0.3  # seconds of another
 PICTURE = re.compile(r"data:image/(?:png|webp);base64,([\w+/=]+)")
 
 
@@ -26,11 +31,34 @@ def pytest_configure(config):
         config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # one of several processes
+        items[:] = longest_first(items)
     for cell in (item for item in items if type(item).__name__ == "IPyNbCell"):
         cell.output_timeout = OUTPUT_TIMEOUT
         cell.parent.skip_compare = tuple(dict.fromkeys([*cell.parent.skip_compare, *NOT_COMPARED]))
         cell.compare_outputs = comparing_pictures(cell, cell.compare_outputs)
+
+
+def longest_first(items):
+    """The items file by file, first the file that takes longest: so two workers end at about the same time.
+
+    What a notebook takes was measured; a file of tests is taken to last as long as its tests that are marked as slow.
+    """
+    seconds = notebook_seconds()
+    total = Counter()
+    for item in items:
+        total[item.path] += SLOW if item.get_closest_marker("slow") else QUICK
+    total.update({path: seconds.get(path.stem, 0) for path in total})
+    return sorted(items, key=lambda item: -total[item.path])
+
+
+def notebook_seconds():
+    """What the notebooks take by the last measurement, name → seconds; empty where there is none."""
+    if not TIMES.exists():
+        return {}
+    machines = json.loads(TIMES.read_text(encoding="utf-8"))["machines"]
+    return {name: facts["seconds"] for known in machines.values() for name, facts in known.items()}
 
 
 def comparing_pictures(cell, compare_outputs):

@@ -275,23 +275,27 @@ def read_labels(archive, members, shape):
     """
     labels = np.zeros(shape, np.uint16)
     for number, name in enumerate(members["masks"], start=1):
-        mask = np.asarray(open_picture(archive, name).convert("L")) > 0
+        image = open_picture(archive, name).convert("L")
         where = f"{archive.filename}: the mask {name}"
-        if mask.shape != shape:
-            height, width = shape
+        height, width = shape
+        if image.size != (width, height):
             raise DamagedData(
-                f"{where} is {mask.shape[1]}×{mask.shape[0]} pixels large, its picture {width}×{height}: masks have "
+                f"{where} is {image.width}×{image.height} pixels large, its picture {width}×{height}: masks have "
                 "the size of their picture."
             )
-        size = int(mask.sum())
-        if not size:
+        box = image.getbbox()  # a nucleus is small, and the rest of its mask is not looked at
+        if box is None:
             raise DamagedData(f"{where} marks no pixel. Leave empty masks out.")
-        twice = int((labels[mask] > 0).sum())
+        left, top, right, bottom = box
+        mask = np.asarray(image.crop(box)) > 0
+        part = labels[top:bottom, left:right]
+        size = int(mask.sum())
+        twice = int((part[mask] > 0).sum())
         if twice > max(TOUCH * size, 2):
             raise DamagedData(
                 f"{where} overlaps the masks before it in {twice} of its {size} pixels. A pixel belongs to one nucleus."
             )
-        labels[mask & (labels == 0)] = number
+        part[mask & (part == 0)] = number
     return labels
 
 

@@ -1,18 +1,21 @@
-"""Strict nbval, as the project sets it, catches what it should and lets pass what it should."""
+"""Strict nbval, as the project sets it, catches what it should and lets pass what it should; the longest file first."""
 
 import base64
 import json
 import shutil
 import subprocess
 import sys
+from importlib import util
 from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from parts.files import ROOT
+from parts.files import ROOT, notebooks
 
 
 def show(colour):
@@ -72,3 +75,41 @@ def outcomes(tmp_path_factory):
 @pytest.mark.parametrize("name", CELLS)
 def test_strict_comparison(name, outcomes):
     assert outcomes[list(CELLS).index(name)] == CELLS[name][1]
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """The project's settings of pytest, a module, which know that the page "long" takes 100 s and "short" 10 s."""
+    spec = util.spec_from_file_location("settings_of_pytest", ROOT / "conftest.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    times = {"short": {"seconds": 10}, "long": {"seconds": 100}}
+    (tmp_path / "times.json").write_text(json.dumps({"machines": {"2 CPU cores": times}}))
+    monkeypatch.setattr(module, "TIMES", tmp_path / "times.json")
+    return module
+
+
+def items_of(name, count, slow=0):
+    """Items of a file as pytest collects them, of which the last `slow` are marked."""
+    marks = [None] * (count - slow) + [True] * slow
+    return [SimpleNamespace(path=Path(name), get_closest_marker={"slow": mark}.get) for mark in marks]
+
+
+def test_the_file_that_takes_longest_comes_first(settings):
+    quick = items_of("test_quick.py", 50)
+    slow = items_of("test_slow.py", 3, slow=2)
+    pages = items_of("short.ipynb", 40), items_of("long.ipynb", 2)
+    assert settings.longest_first([*quick, *pages[0], *slow, *pages[1]]) == [*pages[1], *slow, *pages[0], *quick]
+
+
+def test_without_times_pages_are_ordered_by_their_cells(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "TIMES", tmp_path / "none.json")
+    short = items_of("short.ipynb", 40)
+    long = items_of("long.ipynb", 2)
+    assert settings.longest_first([*long, *short]) == [*short, *long]
+
+
+def test_every_page_has_a_time():
+    """Else it would come last, and be waited for."""
+    names = set(json.loads((ROOT / "data" / "results" / "notebook_times.json").read_text())["machines"]["2 CPU cores"])
+    assert names == {path.stem for path in notebooks()}

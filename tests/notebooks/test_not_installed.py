@@ -46,6 +46,7 @@ def test_the_package_is_hidden(tmp_path):
     assert done.returncode == 1 and "No module named 'focal_utils'" in done.stderr
 
 
+@pytest.mark.slow
 def test_notebook_08_measures(tmp_path):
     setup, first, *others = cells_of("08")
     lines = [line for cell in others for line in cell.splitlines()]

@@ -257,6 +257,7 @@ def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("at", ["find_room", "save_weights", "replace"])
 def test_where_the_disk_is_full_the_older_weights_stay(at, tmp_path, monkeypatch):
     best = tmp_path / "best.weights.h5"
@@ -279,9 +280,11 @@ def test_where_the_disk_is_full_the_older_weights_stay(at, tmp_path, monkeypatch
 
 ON_A_FULL_DISK = """
 import os, sys
+import keras
 from test_backup import focal, noise
 import focal_utils as fu
 from focal_utils.training import save
+keras.Model.run_eagerly = property(lambda model: True, lambda model, value: None)  # the fixture "untraced"
 folder, *lefts = sys.argv[1:]
 best = os.path.join(folder, "best.weights.h5")
 other = os.path.join(folder, "other")

@@ -1,6 +1,5 @@
 """Keras' own tools work on our layers and networks as on Keras' own."""
 
-import gc
 import io
 
 import keras
@@ -13,15 +12,6 @@ from focal_utils.layers import MIXERS, parts_of, quantized_parts
 
 SHAPE = (16, 16, 3)
 CLASSES = 4
-
-
-@pytest.fixture(autouse=True)
-def objects_of_other_tests_are_left_alone():
-    """Keras collects garbage for each layer that it quantizes: among all that other tests left, that takes minutes."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def network(**arguments):

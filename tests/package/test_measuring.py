@@ -76,6 +76,7 @@ def test_memory_at_the_peak_is_what_arrays_take():
     assert watched > afterwards + 30e6
 
 
+@pytest.mark.slow
 def test_layers_are_measured_beside_each_other():
     cases = {"focal": fu.FocalModulation(16), "attention": fu.SelfAttention(16, num_heads=1)}
     focal, attention = fu.measure(cases, (48, 48, 16), batch=2, rounds=3)
@@ -91,6 +92,7 @@ def test_layers_are_measured_beside_each_other():
         assert weights < attention.peak_bytes < 4 * weights and focal.peak_bytes < weights / 4
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_fit_leaves_the_others_alone(tmp_path):
     cases = {"large": fu.SelfAttention(8, num_heads=8), "small": fu.FocalModulation(8)}
     limit = psutil.Process().memory_info().rss + 1_500_000_000

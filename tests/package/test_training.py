@@ -56,6 +56,7 @@ def test_only_kernels_decay(optimizer):
     assert decays == [len(variable.shape) > 1 for variable in model.trainable_variables]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_muon_turns_matrices_evenly_and_leaves_the_rest_to_adamw(signs, monkeypatch):
     monkeypatch.setattr(optimizers, "warmup_cosine", lambda steps, rate: rate)
     model = training.compile_model(network(), 10, optimizer="muon", learning_rate=0.03, weight_decay=0.0)
@@ -76,6 +77,7 @@ def test_an_unknown_optimizer_is_refused():
         training.compile_model(network(), 10, optimizer="sgd")
 
 
+@pytest.mark.slow
 def test_it_learns_logs_and_keeps_the_best(signs, tmp_path, capsys):
     log = tmp_path / "log.csv"
     best = tmp_path / "best.weights.h5"
@@ -102,8 +104,11 @@ class PulledPlug(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
-def test_an_interrupted_run_ends_where_an_undisturbed_one_does(optimizer, signs, tmp_path):
+def test_an_interrupted_run_ends_where_an_undisturbed_one_does(optimizer, signs, tmp_path, request):
+    if optimizer == "muon":  # its steps are long to trace, and those of the other are traced
+        request.getfixturevalue("untraced")
     few = dataclasses.replace(signs, x_train=signs.x_train[:160], y_train=signs.y_train[:160])
     options = {"augment": augment_signs, "optimizer": optimizer, "learning_rate": 1e-2, "ema": 0.9}
 
@@ -131,6 +136,7 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(optimizer, signs,
     assert all(np.array_equal(one, other) for one, other in zip(again, ready, strict=True))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_callback_that_stops_the_training_stops_it(signs, tmp_path):
     few = dataclasses.replace(signs, x_train=signs.x_train[:64], y_train=signs.y_train[:64])
     patience = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=1)
@@ -147,6 +153,7 @@ def test_a_worse_epoch_after_an_interruption_does_not_replace_a_better_one(tmp_p
     assert training.best_logged(log) == 0.75
 
 
+@pytest.mark.usefixtures("untraced")
 def test_accumulated_gradients_are_those_of_a_larger_batch(signs, monkeypatch):
     monkeypatch.setattr(optimizers, "warmup_cosine", lambda steps, rate: rate)
     x, y = signs.x_train[:64].astype("float32"), np.eye(43, dtype="float32")[signs.y_train[:64]]

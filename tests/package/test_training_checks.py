@@ -90,6 +90,7 @@ def test_the_arguments_of_train_are_those_of_what_it_calls():
     assert own["augment"].default is None  # what is right for signs is wrong for other things
 
 
+@pytest.mark.usefixtures("untraced")
 def test_numbers_of_numpy_are_taken(blobs, tmp_path):
     options = {"learning_rate": np.float32(1e-3), "accumulate": np.int32(1), "backup_every": np.int64(1)}
     arguments = [np.int64(1), np.int16(32), None, np.uint8(3)]
@@ -164,6 +165,7 @@ def test_batches_of_ones_own_train_as_the_message_says():
     assert len(model.fit(own_batches("tf.data"), epochs=2, verbose=0).history["loss"]) == 2
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("preprocessing", "scale", "said"),
     [
@@ -185,6 +187,7 @@ def test_images_of_another_scale_than_the_network_expects_are_said(preprocessing
     assert [said in text for text in texts] == ([True] if said else [])
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(("batch_size", "left"), [(32, 0), (30, 4), (48, 16), (35, 29)])
 def test_images_that_sit_out_are_said(batch_size, left, blobs):
     with warnings.catch_warnings(record=True) as caught:
@@ -194,6 +197,7 @@ def test_images_that_sit_out_are_said(batch_size, left, blobs):
     assert len(texts) == (left > 6) and all(f"{left} of 64 training images" in text for text in texts)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_test_and_validation_images_may_be_missing(blobs):
     alone = ImageSet("blobs", "own split", blobs.class_names, blobs.x_train, blobs.y_train)
     assert set(fu.train(network(), alone, 1, 32).history) == {"accuracy", "loss", "seconds"}
@@ -202,6 +206,7 @@ def test_test_and_validation_images_may_be_missing(blobs):
         fu.train(network(), alone, 1, 32, best="best.weights.h5")
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(("broken", "good"), [(float("nan"), 0), (float("inf"), 1), (float("nan"), 3)])
 def test_a_loss_that_is_no_number_ends_it_and_nothing_is_kept(broken, good, blobs, tmp_path):
     def spoilt(images, draw):

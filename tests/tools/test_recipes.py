@@ -42,6 +42,7 @@ def small(tmp_path, monkeypatch):
     return data
 
 
+@pytest.mark.slow
 def test_seeds_are_trained_shipped_and_tested(small, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train.py", "gtsrb"])
     train.main()
