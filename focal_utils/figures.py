@@ -396,15 +396,15 @@ def seed_curves(panels, xlabel, ylabel, columns=None):
 def interval_rows(rows, xlabel, reference=None):
     """One line for each name with its values as dots and mean ± half as a bar; `rows`: name → (values, mean, half).
 
-    The mean of the row called `reference` is drawn through all lines. A `Figure`.
+    Through all lines goes a dashed one, at `reference`: a number, or the name of a row for its mean. A `Figure`.
     """
     figure = Figure(figsize=(6.4, 0.6 + 0.36 * len(rows)), layout="constrained")
     ax = figure.subplots()
     for y, (values, mean, half) in enumerate(rows.values()):
         ax.errorbar(mean, y, xerr=half, fmt="ko", ms=4, capsize=3, lw=1)
         ax.plot(values, np.full(len(values), y + 0.22), "C0|", ms=7)
-    if reference:
-        ax.axvline(rows[reference][1], color="0.6", lw=1, ls="--")
+    if reference is not None:
+        ax.axvline(rows[reference][1] if reference in rows else reference, color="0.6", lw=1, ls="--")
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
     ax.grid(alpha=0.3, axis="x")
     return figure

@@ -140,6 +140,33 @@ def mean_interval(values, level=0.95):
     return float(values.mean()), float(half)
 
 
+def unpaired_difference(values, others, level=0.95):
+    """By how much one mean is above another, where no value belongs to one of the others: (difference, half interval).
+
+    Welch's interval (Welch 1947): the spreads may differ. `mean_interval` of differences is for values in pairs.
+
+    Args:
+        values: (N,), at least two.
+        others: (M,), at least two.
+        level: how often such an interval is to hold the true difference.
+
+    Raises:
+        ValueError: fewer than two values, or some that are no finite numbers.
+
+    Example:
+        >>> unpaired_difference([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])  # 2, and half an interval of 2.27
+    """
+    for given in (values, others):
+        mean_interval(given)  # refuses what has no interval
+    values = as_numbers(values)
+    others = as_numbers(others)
+    difference = float(values.mean() - others.mean())
+    if values.std() == others.std() == 0:  # SciPy divides by it
+        return difference, 0.0
+    interval = stats.ttest_ind(values, others, equal_var=False).confidence_interval(level)
+    return difference, float((interval.high - interval.low) / 2)
+
+
 VERDICTS = ("shown", "hint", "not shown")
 
 

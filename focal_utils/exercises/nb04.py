@@ -149,6 +149,7 @@ DEPTH = 32
 CHANNELS = 16
 MOST = 100  # that the largest value may reach, where the input's is about 3
 LEAST_SHARE = 0.01  # of the answer in what comes out, so that it is no identity
+NORMED = 1.2  # times as large at most: so little follows a tenfold size only where a norm has taken it out
 ONE = 10  # by how much a small change may grow or shrink on its way through
 
 
@@ -179,6 +180,27 @@ def through(answer, branches, x):
     return x
 
 
+def size_is_lost_before(block, branch, x):
+    """Whether what a block hands to its branch is as large for x as for ten times x, as behind a norm."""
+    heard = {}
+    for times in (1, 10):
+        sizes = heard[times] = []
+
+        def listens(value, sizes=sizes):
+            sizes.append(np.linalg.norm(ops.convert_to_numpy(value)))
+            return branch(value)
+
+        call(block, times * x, listens)
+    return any(large < NORMED * small for small, large in zip(heard[1], heard[10], strict=False))
+
+
+def size_is_lost_behind(block, branch, x):
+    """Whether a block adds the same where its branch answers ten times as loud, as behind a norm."""
+    quiet = call(block, x, branch)
+    loud = call(block, x, lambda value: 10 * branch(value))
+    return np.linalg.norm(loud - quiet) < (NORMED - 1) * np.linalg.norm(quiet - x)
+
+
 @exercise("4.4 without a norm")
 def judge_without_norm(answer):
     if not callable(answer):
@@ -192,6 +214,12 @@ def judge_without_norm(answer):
         raise NotYet(f"After {DEPTH} blocks nothing is left of the signal. What carries x itself on?")
     if np.allclose(y.var(axis=-1), 1, atol=1e-2):
         raise NotYet("Each pixel comes out with variance 1: there is a norm in it. Do without.")
+    if size_is_lost_before(answer, branches[0], x):
+        raise NotYet(
+            "What the branch reads is as large for a large x as for a small one: a norm before it. Do without."
+        )
+    if size_is_lost_behind(answer, branches[0], x):
+        raise NotYet("What a loud branch adds is what a quiet one adds: there is a norm behind it. Do without.")
     share = float(np.linalg.norm(y - x) / np.linalg.norm(x))
     if share < LEAST_SHARE:
         raise NotYet(f"What comes out is the input, but for {share:.2%}. So are {DEPTH} layers that do nothing.")

@@ -17,8 +17,8 @@ def weights_of_mlp(ratio, dim):
 
 @exercise("13.1 an equal block")
 def judge_ratio(answer):
-    for ratio, dim, mixer in ((3, 16, 1200), (6, 16, 0), (4, 96, 4800)):
-        total = mixer + weights_of_mlp(ratio, dim)
+    for ratio, dim, mixer in ((3, 16, 1200), (6, 16, 0), (4, 96, 4800), (3.25, 16, 1000)):
+        total = int(mixer + weights_of_mlp(ratio, dim))
         given = number(answer, mixer, total, dim)
         if close(given, ratio):
             continue
@@ -31,8 +31,10 @@ def judge_ratio(answer):
             raise NotYet("What the mixer has is not left for the MLP: take it off first.")
         if close(given, left / dim**2) or close(given, (left - dim) / (dim**2 + dim)):
             raise NotYet("The MLP has two dense layers, C → ratio·C and ratio·C → C: 2·ratio·C² weights.")
+        if given == round(ratio):
+            raise NotYet(f"The ratio is {ratio:g} here, and {given:g} is rounded: a part of a channel's width counts.")
         raise NotYet(
-            f"C = {dim}, a mixer of {mixer:,} weights, {total:,} in all: the ratio is {ratio}, yours says {given:g}."
+            f"C = {dim}, a mixer of {mixer:,} weights, {total:,} in all: the ratio is {ratio:g}, yours says {given:g}."
         )
     return "Next: what is the ratio when there is no mixer at all? It is the one of the network called “nothing”."
 

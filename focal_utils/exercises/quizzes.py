@@ -149,7 +149,7 @@ QUIZZES = {
         Question(
             "Why does a gradient reach the first of 32 residual blocks?",
             {
-                "the norm makes it larger": "A norm keeps sizes in measure. What keeps the way back open is the sum.",
+                "the norm makes it larger": "Norms alone made it explode. What keeps the way back open is the sum.",
                 "every block is trained by itself": "All are trained at once, by one loss at the end.",
                 "each block adds to x, and x is passed on": "The derivative of x + F(x) has a 1 in it.",
             },

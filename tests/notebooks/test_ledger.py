@@ -13,11 +13,19 @@ VERDICTS = ("shown", "hint", "not shown", "not tested here")
 
 @pytest.fixture(scope="module")
 def rows():
-    """The cells of the ledger's rows, from the last table that the notebook has put out."""
+    """The ledger's rows, from the last output of the notebook in Markdown: its two tables, side by side."""
     (path,) = (ROOT / "notebooks").glob("08_*.ipynb")
     outputs = [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
-    *_, table = (output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {}))
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    *_, text = (output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {}))
+    verdicts, figures = (table_of(part) for part in text.split("<details>"))
+    assert [row[0] for row in verdicts] == [row[0] for row in figures]
+    return [one + other[1:] for one, other in zip(verdicts, figures, strict=True)]
+
+
+def table_of(text):
+    """The cells of a table in Markdown, without its head: a list for each row."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def test_there_is_one_row_for_each_claim_in_the_articles_order(rows):
@@ -27,7 +35,7 @@ def test_there_is_one_row_for_each_claim_in_the_articles_order(rows):
 
 
 def test_each_row_has_a_verdict_of_the_scale_and_a_figure(rows):
-    for number, _, figure, verdict, where, test, _ in rows:
+    for number, _, verdict, where, figure, test, _ in rows:
         assert verdict in VERDICTS, number
         assert where, number
         assert re.search(r"\d", figure), number

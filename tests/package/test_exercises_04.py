@@ -1,5 +1,6 @@
 """The exercises of notebook 04: right answers are accepted, and every mistake gets its own words."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -128,7 +129,12 @@ def normed(x, branch):
 
 
 @pytest.mark.parametrize(
-    "answer", [lambda x, branch: x + 0.2 * branch(x), lambda x, branch: x + 0.3 * ops.tanh(branch(x))]
+    "answer",
+    [
+        lambda x, branch: x + 0.2 * branch(x),
+        lambda x, branch: x + 0.3 * ops.tanh(branch(x)),
+        lambda x, branch: x + 0.3 * branch(ops.tanh(x)),
+    ],
 )
 def test_calm_blocks_are_accepted(answer):
     solved, said = verdict(CALM, answer)
@@ -158,6 +164,9 @@ def test_the_calm_block_on_the_page_is_accepted():
         (lambda x, branch: x + 1e-5 * branch(x), "do nothing"),
         (lambda x, branch: x + ops.tanh(branch(x)), "A small change of the input becomes"),
         (normed, "there is a norm in it"),
+        (lambda x, branch: x + branch(keras.layers.LayerNormalization()(x)), "a norm before it"),
+        (lambda x, branch: x + 0.1 * branch(x / ops.sqrt(ops.mean(x**2, axis=-1, keepdims=True))), "a norm before it"),
+        (lambda x, branch: x + 0.2 * keras.layers.LayerNormalization()(branch(x)), "a norm behind it"),
     ],
 )
 def test_blocks_that_are_not_calm_are_told_why(answer, message):

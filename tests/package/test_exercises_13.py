@@ -62,6 +62,7 @@ WRONG = {
         "take it off first": lambda mixer, wanted, dim: (wanted - dim) / (2 * dim**2 + dim),
         "two dense layers": lambda mixer, wanted, dim: (wanted - mixer) / dim**2,
         "yours says 4": lambda mixer, wanted, dim: 4,
+        "is rounded": lambda mixer, wanted, dim: round((wanted - mixer - dim) / (2 * dim**2 + dim)),
     },
     "13.2 wide and cheap": {
         "put your answer": None,

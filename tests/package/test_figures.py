@@ -41,11 +41,12 @@ def test_seed_curves_show_mean_and_range():
     assert band[:, 1].min() == 0 and band[:, 1].max() == 8
 
 
-def test_interval_rows_mark_the_reference():
+@pytest.mark.parametrize(("reference", "at"), [("the paper's", 90.5), (0, 0)])
+def test_interval_rows_mark_the_reference(reference, at):
     rows = {"the paper's": ([90.0, 91.0], 90.5, 1.0), "other": ([80.0], 80.0, 2.0)}
-    (ax,) = drawn(figures.interval_rows(rows, "%", reference="the paper's"))
+    (ax,) = drawn(figures.interval_rows(rows, "%", reference=reference))
     assert [label.get_text() for label in ax.get_yticklabels()] == list(rows)
-    assert any(np.allclose(line.get_xdata(), 90.5) and len(line.get_xdata()) == 2 for line in ax.lines)
+    assert any(np.allclose(line.get_xdata(), at) and len(line.get_xdata()) == 2 for line in ax.lines)
     assert ax.get_ylim()[0] > ax.get_ylim()[1], "the first row stands on top"
 
 

@@ -15,6 +15,16 @@ def test_the_interval_of_a_few_values_is_students():
             statistics.mean_interval(bad)
 
 
+def test_the_interval_of_strangers_is_welchs():
+    difference, half = statistics.unpaired_difference([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
+    assert difference == 2 and half == pytest.approx(2.776445 * np.sqrt(2 / 3))
+    wide = statistics.unpaired_difference([3.0, 4.0, 5.0], [-8.0, 2.0, 12.0])[1]
+    assert wide == pytest.approx(4.302653 * np.sqrt(101 / 3), rel=0.02)  # the narrow ones add little certainty
+    assert statistics.unpaired_difference([5.0, 5.0], [3.0, 3.0]) == (2, 0)
+    with pytest.raises(ValueError, match="At least two values"):
+        statistics.unpaired_difference([1.0, 2.0], [1.0])
+
+
 def test_students_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0
@@ -46,6 +56,7 @@ def test_values_that_say_nothing_are_refused():
         lambda: statistics.rank_correlation(nan, [1, 2, 3, 4]),
         lambda: statistics.bootstrap_interval(nan),
         lambda: statistics.mean_interval([1, np.inf, 3]),
+        lambda: statistics.unpaired_difference([1, np.inf, 3], [1, 2, 3]),
         lambda: statistics.log_log_slope([1, 2, 3, 4], nan),
     ):
         with pytest.raises(ValueError, match="NaN or infinite: leave them out"):
