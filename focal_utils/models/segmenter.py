@@ -58,13 +58,17 @@ class Merge(keras.layers.Layer):
 
 @serializable
 class PixelHead(keras.layers.Layer):
-    """Logits for every pixel of a picture, from a map of half its size: (B, h, w, any), (B, H, W, any) → (B, H, W, n).
+    """Logits for every pixel of a picture: (B, h, w, any), (B, H, W, any) → (B, H, W, n).
 
-    Each vector of the map says what its 2×2 pixels are, by weights of their own: a quarter of the work that a last
-    convolution at full size would be. The picture only tells how large the answer is.
+    Each vector of the map says what its stride×stride pixels are, by weights of their own: at stride 2 a quarter of the
+    work that a last convolution at full size would be. The picture only tells how large the answer is.
 
     Args:
-        classes: n. stride: how many times as large the picture is, 1 or 2.
+        classes: n.
+        stride: how many times as large the picture is as the map.
+
+    Raises:
+        ValueError: a size that is not a positive whole number.
     """
 
     def __init__(self, classes, stride=2, **kwargs):
@@ -116,14 +120,27 @@ def strides(maps):
     return [round(fine / coarse) for fine, coarse in zip(sides, sides[1:], strict=False)][::-1]
 
 
-def segmenter(backbone, classes, width=64, detail=16, name="segmenter"):
+def checked_detail_stride(detail_stride, first):
+    """The stride of a decoder's last map, given that of the backbone's first; see `segmenter`."""
+    if detail_stride is None:
+        return 2 if first % 2 == 0 else 1
+    check_at_least(detail_stride=(detail_stride, 1))
+    if first % detail_stride:
+        raise ValueError(
+            f"detail_stride is {detail_stride}, but the picture is {first} times as large as the backbone's first map: "
+            f"choose a divisor of {first}."
+        )
+    return detail_stride
+
+
+def segmenter(backbone, classes, width=64, detail=16, detail_stride=None, name="segmenter"):
     """A model from images (B, H, W, channels) to logits (B, H, W, classes), one decision for each pixel.
 
     The decoder goes from the coarsest map of the backbone to the finest, adding at each step what is finer (`Merge`),
-    at last details of the picture itself at half its size; from there `PixelHead` tells its pixels apart. H and W may
-    be of any size, odd ones too, where the backbone was built with `input_shape=(None, None, channels)`. The model is
-    made of the backbone's own layers: training it trains them, and `fu.trace`, `model.save` and `fu.export_model` treat
-    it as they treat a `FocalNet`.
+    at last details of the picture itself, as a rule at half its size; from there `PixelHead` tells its pixels apart. H
+    and W may be of any size, odd ones too, where the backbone was built with `input_shape=(None, None, channels)`. The
+    model is made of the backbone's own layers: training it trains them, and `fu.trace`, `model.save` and
+    `fu.export_model` treat it as they treat a `FocalNet`.
 
         backbone = fu.FocalNet((None, None, 3), include_top=False, embed_dim=32, depths=(1, 2, 2), patch_size=2)
         model = fu.segmenter(backbone, classes=2)
@@ -135,10 +152,13 @@ def segmenter(backbone, classes, width=64, detail=16, name="segmenter"):
         classes: numbers that come out for each pixel.
         width: most channels of the decoder's maps; a map has no more than the backbone's beside it.
         detail: channels of the last step, which reads the picture.
+        detail_stride: how many times as large the picture is as the map of the last step. 1 draws finer outlines for
+            about half as much work again; None is 2, or 1 where the backbone's first map is of an odd stride.
         name: of the model.
 
     Raises:
-        ValueError: a backbone that is neither, or a size that is not a positive whole number.
+        ValueError: a backbone that is neither, a size that is not a positive whole number, or a `detail_stride` that
+            does not divide the stride of the backbone's first map.
     """
     check_at_least(classes=(classes, 1), width=(width, 1), detail=(detail, 1))
     maps = backbone if len(backbone.outputs) > 1 else feature_maps(backbone)
@@ -148,12 +168,12 @@ def segmenter(backbone, classes, width=64, detail=16, name="segmenter"):
     preprocessing = [layer for layer in maps.layers if layer.name == "preprocessing"]
     picture = preprocessing[0].output if preprocessing else images
     to_finer = strides(maps)
-    half = 2 if to_finer[-1] % 2 == 0 else 1
+    detail_stride = checked_detail_stride(detail_stride, to_finer[-1])
     x = layer_norm(name="norm_coarsest", **policy)(maps.outputs[-1])
     for stage in reversed(range(len(maps.outputs) - 1)):
         fine = maps.outputs[stage]
         x = Merge(min(width, fine.shape[-1]), to_finer.pop(0), name=f"merge{stage}", **policy)(x, fine)
-    fine = keras.layers.Conv2D(detail, 5, half, padding="same", activation=gelu, name="details", **policy)(picture)
-    x = Merge(detail, to_finer.pop(0) // half, name="merge_details", **policy)(x, fine)
-    logits = PixelHead(classes, half, name="head", dtype=full)(x, picture)
+    details = keras.layers.Conv2D(detail, 5, detail_stride, padding="same", activation=gelu, name="details", **policy)
+    x = Merge(detail, to_finer.pop(0) // detail_stride, name="merge_details", **policy)(x, details(picture))
+    logits = PixelHead(classes, detail_stride, name="head", dtype=full)(x, picture)
     return keras.Model(images, logits, name=name)

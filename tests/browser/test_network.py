@@ -213,6 +213,7 @@ def test_every_architecture_and_switch(in_page, name):
 
 SEGMENTERS = {
     "three stages, as shipped": {"depths": (1, 2, 1), "patch_size": 4, "use_conv_embed": True},
+    "at full size": {"depths": (1, 1, 2, 1), "patch_size": 2, "use_conv_embed": True, "use_postln": True},
     "from stride 2": {"depths": (1, 1), "patch_size": 2, "use_conv_embed": True, "preprocessing": "imagenet"},
     "from stride 1": {"depths": (1, 1), "patch_size": 1, "preprocessing": None},
     "one stage, patches": {"depths": (2,), "patch_size": 4},
@@ -225,7 +226,8 @@ SEGMENTERS = {
 def test_every_segmenter_and_switch(in_page, name, sides):
     arguments = {"input_shape": (None, None, 3), "embed_dim": 8, "include_top": False, "preprocessing": "per_image"}
     backbone = fu.FocalNet(**arguments | SEGMENTERS[name])
-    model = filled(fu.segmenter(backbone, classes=2, width=12, detail=4))
+    detail_stride = 1 if name == "at full size" else None
+    model = filled(fu.segmenter(backbone, classes=2, width=12, detail=4, detail_stride=detail_stride))
     pictures = np.random.default_rng(1).integers(0, 256, (2, *sides, 3), dtype="uint8")
     agree(in_page, model, pictures)
 

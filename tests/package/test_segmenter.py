@@ -27,6 +27,23 @@ def test_every_size_comes_out_as_it_went_in(stem, patch_size):
     assert model.output_shape == (None, None, None, 2)
 
 
+@pytest.mark.parametrize(("patch_size", "detail_stride"), [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4)])
+def test_the_last_map_is_as_large_as_is_asked_for(patch_size, detail_stride):
+    backbone = fu.FocalNet((None, None, 3), patch_size=patch_size, **SMALL)
+    model = fu.segmenter(backbone, 2, width=8, detail=4, detail_stride=detail_stride)
+    last = keras.Model(model.input, model.get_layer("merge_details").output)
+    assert last(pictures(32, 48)).shape == (1, 32 // detail_stride, 48 // detail_stride, 4)
+    for height, width in ((32, 48), (33, 47), (30, 29)):
+        assert model(pictures(height, width)).shape == (1, height, width, 2)
+
+
+@pytest.mark.parametrize(("patch_size", "detail_stride"), [(2, 4), (4, 3), (1, 2)])
+def test_a_last_map_between_the_pixels_is_refused(patch_size, detail_stride):
+    backbone = fu.FocalNet((None, None, 3), patch_size=patch_size, **SMALL)
+    with pytest.raises(ValueError, match=f"detail_stride is {detail_stride}.*choose a divisor of {patch_size}"):
+        fu.segmenter(backbone, 2, detail_stride=detail_stride)
+
+
 @pytest.mark.parametrize("sides", [(33, 47), (32, 32)])
 def test_fixed_sides(sides):
     model = small(sides, classes=5)
@@ -72,7 +89,7 @@ def test_a_model_of_one_output_that_is_no_focalnet_is_refused():
         fu.segmenter(keras.Model(images, keras.layers.Conv2D(4, 3)(images)), 2)
 
 
-@pytest.mark.parametrize("argument", ["classes", "width", "detail"])
+@pytest.mark.parametrize("argument", ["classes", "width", "detail", "detail_stride"])
 def test_sizes_are_checked(argument):
     backbone = fu.FocalNet((32, 32, 3), patch_size=2, **SMALL)
     with pytest.raises(ValueError, match=f"{argument}=0"):
