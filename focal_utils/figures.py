@@ -140,16 +140,21 @@ def table(columns, rows):
 
 
 def table_html(columns, rows):
-    """The table as HTML: texts on the left, what follows them on the right."""
-    first, *others = columns
-    head = table_cell("th", first, "left", "col")
-    head += "".join(table_cell("th", name, "right", "col") for name in others)
+    """The table as HTML: columns of words stand on the left, columns with a number in them on the right."""
+    sides = ["left" if of_words(cells) else "right" for cells in zip(*rows, strict=True)] or ["left"] * len(columns)
+    sides[0] = "left"
+    head = "".join(table_cell("th", name, side, "col") for name, side in zip(columns, sides, strict=True))
     lines = []
     for name, *values in rows:
         cells = table_cell("th", name, "left", "row")
-        cells += "".join(table_cell("td", value, "right") for value in values)
+        cells += "".join(table_cell("td", value, side) for value, side in zip(values, sides[1:], strict=True))
         lines.append(f"<tr>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def of_words(cells):
+    """Whether no cell of a column begins with a number, its sign or the power of ten that it is."""
+    return not any(re.match(r"[+\-−<>≤≥~]?\s*\d", cell) for cell in cells)
 
 
 def table_cell(tag, text, side, scope=None):

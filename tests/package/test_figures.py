@@ -163,6 +163,18 @@ def test_a_table_is_one_and_its_text_stands_in_columns(displayed):
     assert '<th scope="row" style="text-align:left">focal</th>' in bundle["text/html"]
 
 
+def test_words_stand_on_the_left_and_numbers_on_the_right(displayed):
+    rows = [["a", "+1.5 ± 0.2", "shown", "–"], ["b", "not compared", "not shown", "–"]]
+    figures.table(["network", "points", "verdict", "note"], rows)
+    sides = re.findall(r'<t[hd](?: scope="\w+")? style="text-align:(\w+)">', displayed[0]["text/html"])
+    assert sides == 3 * ["left", "right", "left", "left"]
+
+
+def test_a_table_without_rows_is_its_head(displayed):
+    figures.table(["network", "right"], [])
+    assert displayed[0]["text/html"].count("<tr>") == 1
+
+
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="3 cells, and there are 2 columns"):
         figures.table(["a", "b"], [["c", 1, 2]])
