@@ -50,9 +50,10 @@ def test_the_package_is_hidden(tmp_path):
 def test_notebook_08_measures(tmp_path):
     setup, first, *others = cells_of("08")
     lines = [line for cell in others for line in cell.splitlines()]
+    (mixers,) = [cell for cell in others if cell.startswith("mixers = {")]
     (measuring,) = [line for line in lines if line.startswith("live = ") and "in fu.measure(" in line]
     shown = "print([row.name for row in live], all(row.seconds > 0 for row in live), fu.__file__)"
-    done = run_hidden(tmp_path, "\n".join([setup, first, measuring.replace("(16, 32, 64)", "(8,)"), shown]))
+    done = run_hidden(tmp_path, "\n".join([setup, first, mixers, measuring.replace("(16, 32, 64)", "(8,)"), shown]))
     assert done.returncode == 0, done.stderr
     names = ["focal modulation", "windowed attention", "self-attention"]
     assert done.stdout.splitlines()[-1] == f"{names} True {ROOT / 'focal_utils' / '__init__.py'}"
