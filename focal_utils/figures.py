@@ -153,7 +153,7 @@ def table_html(columns, rows):
 
 
 def of_words(cells):
-    """Whether no cell of a column begins with a number, its sign or the power of ten that it is."""
+    """Whether no cell of a column begins with a number, with or without a sign before it."""
     return not any(re.match(r"[+\-−<>≤≥~]?\s*\d", cell) for cell in cells)
 
 

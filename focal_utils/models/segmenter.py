@@ -152,8 +152,9 @@ def segmenter(backbone, classes, width=64, detail=16, detail_stride=None, name="
         classes: numbers that come out for each pixel.
         width: most channels of the decoder's maps; a map has no more than the backbone's beside it.
         detail: channels of the last step, which reads the picture.
-        detail_stride: how many times as large the picture is as the map of the last step. 1 draws finer outlines for
-            about half as much work again; None is 2, or 1 where the backbone's first map is of an odd stride.
+        detail_stride: how many times as large the picture is as the map of the last step. With 1 every pixel has a
+            vector of its own there, which takes more time and memory; None is 2, or 1 where the stride of the
+            backbone's first map is odd.
         name: of the model.
 
     Raises:
